@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+// The HTTP/1.1 server: sockets in, requests out, answers and streams back. It knows no route and no JSON.
+//
+// Threads. A few server threads run all connections by epoll (none is made per connection). The handler runs
+// on one of them, must not block and should leave long work (parsing more than about 64 KiB) to another
+// thread. It answers at once with http_reply(), or keeps the request (http_request_ref) and returns: the
+// connection then sleeps until somebody, on any thread, calls http_reply() or http_stream_begin(). All
+// functions on a request may be called from any thread; none of them blocks.
+//
+// One request, one end. A request is answered once: http_reply(), or http_stream_begin() ...
+// http_stream_end(). What comes later is ignored and returns false. A client that closes or half-closes its
+// connection while its request is unanswered or streaming is *gone*: the on_gone callback is called once,
+// writes return false. Pipelined bytes of a next request are not a sign of that.
+//
+// Lifetime. The handler borrows the request; who keeps it takes a reference. Strings and body belong to the
+// request. Dropping the last reference of an unanswered request answers 500 (and cuts an unfinished stream),
+// so no client waits for nothing. References may outlive the connection and the server: calls then do nothing
+// and return false.
+//
+// Before the handler sees a request it was checked against request smuggling (guard.h); over-large ones were
+// answered 413, 431 or 414, requests beyond the limits of connections or of waiting bodies 503, too slow
+// senders were cut.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+struct http_server;
+struct http_request;
+
+typedef void http_handler_fn(void *user, struct http_request *r);
+// On a thread of the server, never from inside a call into this door; the request is valid during the call.
+typedef void http_gone_fn(void *user, struct http_request *r);
+// Builds the body of an answer that the server gives by itself (400, 413, 431, 503 ...), e.g. {"error":
+// message}. Optional; must be thread-safe. Writes at most `n` bytes to `out` and returns their number.
+typedef size_t http_error_body_fn(void *user, int status, const char *message, char *out, size_t n);
+
+struct http_server_options {
+    const char *host;      // address or name; "" or NULL: all interfaces, IPv4 and IPv6
+    uint16_t port;         // 0: a free one, see http_server_port
+    const char *unix_path; // listen on this Unix socket instead
+    int listen_fd;         // a listening socket to take over instead (then owned by the server); -1: none
+    int n_threads;         // 0: 2
+    int max_connections;   // beyond it: 503 and close. Lowered (and logged) if RLIMIT_NOFILE cannot be raised
+                           // to it
+    size_t max_header_bytes;
+    size_t max_body_bytes;         // of one request: 413
+    size_t max_waiting_body_bytes; // of all requests that still hold their body: 503
+    size_t max_stream_bytes;       // written to one stream and not yet taken by its client
+    int idle_timeout_s; // silence between requests, inside a request or inside an answer that has bytes to
+                        // send; never for a request that waits or a stream that is empty
+    http_handler_fn *handler;
+    http_error_body_fn *error_body;
+    const char *error_content_type; // of error_body; NULL: application/json; charset=utf-8
+    void *user;                     // for handler and error_body
+};
+
+#define HTTP_SERVER_OPTIONS_DEFAULT                                                                          \
+    ((struct http_server_options){.host = "127.0.0.1",                                                       \
+                                  .listen_fd = -1,                                                           \
+                                  .n_threads = 2,                                                            \
+                                  .max_connections = 16384,                                                  \
+                                  .max_header_bytes = 16 << 10,                                              \
+                                  .max_body_bytes = 32 << 20,                                                \
+                                  .max_waiting_body_bytes = 256 << 20,                                       \
+                                  .max_stream_bytes = 1 << 20,                                               \
+                                  .idle_timeout_s = 60})
+
+// NULL on failure: ERR_CONFLICT when the address is in use, ERR_INVALID when it is no address of this
+// machine.
+struct http_server *http_server_new(const struct http_server_options *options, struct err *err);
+uint16_t http_server_port(const struct http_server *s);    // 0 for a Unix socket
+bool http_server_is_loopback(const struct http_server *s); // listens on a loopback address (or a Unix socket)
+size_t http_server_connection_count(struct http_server *s);   // open now
+size_t http_server_waiting_body_bytes(struct http_server *s); // held now
+// Closes the listening socket; running requests go on, each answer from now on closes its connection.
+void http_server_stop_accepting(struct http_server *s);
+// Cuts what is still running (on_gone is called for it), stops all threads. NULL is allowed. Not from a
+// handler.
+void http_server_free(struct http_server *s);
+
+// --- a request ---
+const char *http_request_method(const struct http_request *r); // "GET"
+const char *http_request_path(
+    const struct http_request *r); // percent-decoded, begins with '/', without the query, no NUL inside
+const char *http_request_query(const struct http_request *r); // raw, without '?'; "" if none
+const char *http_request_peer(const struct http_request *r);  // "127.0.0.1:50312", "[::1]:50312", "unix"
+uint64_t http_request_id(const struct http_request *r);       // counts up within the process, for logs
+// NULL when absent; names compare without case. Of several equal names (only such that may repeat pass the
+// guard) the first.
+const char *http_request_header(const struct http_request *r, const char *name);
+struct slice http_request_body(const struct http_request *r);
+// Frees the body early, so that it no longer counts as waiting. Nobody may use it any more.
+void http_request_drop_body(struct http_request *r);
+
+struct http_request *http_request_ref(struct http_request *r); // returns r
+void http_request_unref(struct http_request *r);               // NULL is allowed
+
+// A pointer of the caller's. `free_user` (may be NULL) is called with it when the last reference goes. Set it
+// once, in the handler.
+void http_request_set_user(struct http_request *r, void *user, void (*free_user)(void *user));
+void *http_request_user(const struct http_request *r);
+
+// Asks to be told when the client leaves before the answer is complete. One callback a request. False: it is
+// gone already, there will be no call.
+bool http_request_on_gone(struct http_request *r, http_gone_fn *on_gone, void *user);
+bool http_request_is_gone(const struct http_request *r);
+
+// --- answers ---
+// A header for the answer of this request, whichever it will be (copied). Before the answer begins. A value
+// with control characters is dropped.
+void http_add_header(struct http_request *r, const char *name, const char *value);
+// The whole answer (body copied). `content_type` NULL: no such header. For HEAD the body is measured and not
+// sent. False: gone or answered already.
+bool http_reply(struct http_request *r, int status, const char *content_type, struct slice body);
+// An answer that goes on: status and headers now, then pieces, each sent at once (chunked; for HTTP/1.0 until
+// close).
+bool http_stream_begin(struct http_request *r, int status, const char *content_type);
+// False: the client is gone, the stream has ended, or its client reads too slowly and max_stream_bytes would
+// be exceeded; the connection is then cut (http_request_is_gone tells true from then on; on_gone is not
+// called for it). All of the bytes are taken or none.
+bool http_stream_write(struct http_request *r, struct slice bytes);
+size_t
+http_stream_pending_bytes(struct http_request *r); // written and not yet taken by the client's connection
+void http_stream_end(struct http_request *r);      // sends what is pending, then the end
+// Cuts the connection in place of an answer or amid a stream, so that the client sees a broken transfer and
+// no proper end.
+void http_abort(struct http_request *r);
