@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+// What attention overrides at this level.
+#include "compute/cpu/attention_kernels.h"
+
+void attention_init_avx2(struct attention_kernels *k)
+{
+}

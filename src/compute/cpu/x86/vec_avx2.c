@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+// What vec overrides at this level.
+#include "compute/cpu/vec_kernels.h"
+
+void vec_init_avx2(struct vec_kernels *k)
+{
+}
