@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// An append-only JSON writer over a strbuf: commas and quotes are its business. Strings are made valid UTF-8 (ill-formed bytes become U+FFFD)
-// and `<`, `>`, `&`, U+2028 and U+2029 are escaped as Go's encoder does. Floats print the shortest text that reads back equal.
+// An append-only JSON writer over a strbuf: commas and quotes are its business. Strings are made valid UTF-8
+// (ill-formed bytes become U+FFFD) and `<`, `>`, `&`, U+2028 and U+2029 are escaped as Go's encoder does.
+// Floats print the shortest text that reads back equal.
 #pragma once
 
 #include <stdbool.h>
