@@ -26,7 +26,8 @@
     X(OPT_MEMORY_LIMIT, "memory_limit", OPTION_BYTES, "0", "most memory the models may use; 0: the machine's") \
     X(OPT_CPU, "cpu", OPTION_TEXT, "", "highest CPU level to use: ref, avx2, avx512vnni")                     \
     X(OPT_LOG_FORMAT, "log_format", OPTION_TEXT, "logfmt", "logfmt or json")                                  \
-    X(OPT_NOHISTORY, "nohistory", OPTION_BOOL, "0", "no history of typed lines in `drover run`")
+    X(OPT_NOHISTORY, "nohistory", OPTION_BOOL, "0", "no history of typed lines in `drover run`")              \
+    X(OPT_EDITOR, "editor", OPTION_TEXT, "", "editor of the key Ctrl-G in `drover run`; else $VISUAL, $EDITOR, vi")
 
 enum option_id {
 #define X(id, name, type, value, help) id,
@@ -38,6 +39,7 @@ enum option_type { OPTION_TEXT, OPTION_UINT, OPTION_BOOL, OPTION_DURATION, OPTIO
 
 // Reads the environment (DROVER_X first, then OLLAMA_X; blanks and quotes around a value are dropped; a bad number warns and
 // keeps the default). Call once, before other threads exist. Warns by name of each OLLAMA_ variable that is set and that this build does not honour.
+// Also sets the level and the format of the log: a server logs from INFO up, a command from WARN up, OPT_DEBUG lowers both.
 void options_load(bool is_server);
 // A flag given on the command line. ERR_INVALID says what was expected.
 int options_set(enum option_id id, const char *text, struct err *err);
@@ -48,6 +50,25 @@ uint64_t options_uint(enum option_id id); // OPTION_UINT, OPTION_BOOL, OPTION_LE
 int64_t options_duration_ns(enum option_id id); // negative: for ever
 const char *options_source(enum option_id id);  // "default", "OLLAMA_HOST", "flag", ...
 void options_print(FILE *out);                  // the table with values and sources
+const char *options_help(enum option_id id);    // one line
+const char *options_name(enum option_id id);    // "num_parallel"
+enum option_type options_type(enum option_id id);
+
+// OPT_HOST taken apart as Ollama does: "host", "host:port", ":port" (host ""), "http(s)://host[:port]/path", "[::1]:port", "::1". A bad port
+// warns and is the default one (11434; 80 or 443 behind a scheme).
+struct options_address {
+    char scheme[8];  // "http" or "https"
+    char host[256];  // without brackets; "": every interface
+    uint16_t port;
+    char path[256];  // "" or "/..." without a slash at the end
+};
+void options_address_parse(struct options_address *out, const char *text);
+// The same as the base URL of a client: an empty or unspecified host becomes the loopback address.
+void options_address_url(const struct options_address *a, char out[640]);
+
+const char *options_editor(void);    // OPT_EDITOR, else $VISUAL, $EDITOR, "vi"
+bool options_terminal_is_dumb(void); // TERM unset, empty or "dumb"
+bool options_no_color(void);         // NO_COLOR set and not empty
 
 // Paths of the person: each ends without a slash. Values of the environment with their defaults.
 const char *options_home(void);
