@@ -27,7 +27,7 @@ void kv_store(const struct kernels *kn, enum kv_type type, void *keys, void *val
 
 struct attention_query {
     const float *q;                // head_dim values, not scaled
-    float *out;                    // head_dim values
+    float *out;                    // head_dim values; overlaps no q and no other out
     uint32_t key_begin, key_end;   // visible positions [begin, end), end > begin
 };
 

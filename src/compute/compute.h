@@ -85,5 +85,10 @@ void vec_rope_norm(const struct kernels *kn, float *x, const float *cos_sin, uin
 void vec_rope_neox(const struct kernels *kn, float *x, const float *cos_sin, uint32_t n_rot);
 // Largest value, the lowest index among equals; NaN never wins. Returns 0 when all are NaN.
 uint32_t vec_argmax(const struct kernels *kn, const float *x, size_t n);
-// log(sum(exp(x[i]))) in double, fixed order.
+// log(sum(exp(x[i]))) in double, fixed order. A NaN among finite values gives NaN; of nothing: -inf.
 double vec_log_sum_exp(const struct kernels *kn, const float *x, size_t n);
+// Half precision and bfloat16, rounded to nearest even; what is too large becomes infinite.
+void vec_to_f16(const struct kernels *kn, uint16_t *out, const float *x, size_t n);
+void vec_from_f16(const struct kernels *kn, float *out, const uint16_t *x, size_t n);
+void vec_to_bf16(const struct kernels *kn, uint16_t *out, const float *x, size_t n);
+void vec_from_bf16(const struct kernels *kn, float *out, const uint16_t *x, size_t n);

@@ -8,7 +8,7 @@ struct pool;
 // Runs on each of the threads; thread_i in 0..n_threads-1.
 typedef void pool_fn(void *arg, int thread_i, int n_threads);
 
-struct pool *pool_new(int n_threads); // n_threads >= 1
+struct pool *pool_new(int n_threads); // n_threads >= 1; fewer where the system refuses threads: ask pool_size
 void pool_free(struct pool *p);       // takes NULL
 int pool_size(const struct pool *p);
 // Returns when all threads have returned from fn. Not reentrant.
