@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Chooses the table of a level. The tables are built once, at the first call, and never change; any thread may ask.
+// Chooses the table of a level. The tables are built once, at the first call, and never change; any thread
+// may ask.
 #include "compute/kernels.h"
 
 #include <assert.h>
