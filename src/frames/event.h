@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a runner says about one request: prompt taken, tokens, the end. Plain data; slices are borrowed from the frame.
+// What a runner says about one request: prompt taken, tokens, the end. Plain data; slices are borrowed from
+// the frame.
 #pragma once
 
 #include <stdbool.h>
@@ -21,8 +22,8 @@ enum done_reason { DONE_STOP, DONE_LENGTH, DONE_LOAD, DONE_UNLOAD };
 
 struct logprob {
     uint32_t token_id;
-    float logprob;         // natural log
-    struct slice bytes;    // of the token
+    float logprob;      // natural log
+    struct slice bytes; // of the token
 };
 
 struct token_logprobs {
@@ -43,7 +44,8 @@ struct event {
     const uint32_t *ids;
     uint32_t n_ids;
     struct slice text; // whole UTF-8 characters; stop strings already removed
-    const struct token_logprobs *logprobs; // n_logprobs of them; those of a matched stop string are not reported
+    const struct token_logprobs
+        *logprobs; // n_logprobs of them; those of a matched stop string are not reported
     uint32_t n_logprobs;
     // EVENT_DONE
     enum done_reason reason;
@@ -54,5 +56,6 @@ struct event {
 };
 
 void event_encode(const struct event *e, struct strbuf *out);
-// Slices and arrays point into `bytes` or into `scratch`, valid until either changes. ERR_FORMAT on broken input.
+// Slices and arrays point into `bytes` or into `scratch`, valid until either changes. ERR_FORMAT on broken
+// input.
 int event_decode(struct event *e, const void *bytes, size_t n, struct strbuf *scratch, struct err *err);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The front's side of the runners: it owns one thread with the scheduler (sched/, pure), the sockets to the runner processes, and every request
-// from admission to its last event. It starts a runner per model (posix_spawn of /proc/self/exe), hands it the open file, watches it, and delivers events.
+// The front's side of the runners: it owns one thread with the scheduler (sched/, pure), the sockets to the
+// runner processes, and every request from admission to its last event. It starts a runner per model
+// (posix_spawn of /proc/self/exe), hands it the open file, watches it, and delivers events.
 //
-// Threads: host_* functions may be called from any thread. on_event runs on the host's thread, must not block and must not call host_free.
+// Threads: host_* functions may be called from any thread. on_event runs on the host's thread, must not block
+// and must not call host_free.
 #pragma once
 
 #include <stdbool.h>
@@ -16,24 +18,24 @@ struct host;
 struct job;
 
 struct host_options {
-    uint32_t num_parallel;   // slots per model; 0: 4, or 1 when memory is short
-    uint32_t max_queue;      // requests accepted but not running, for the whole server; 0: no waiting
-    uint32_t max_loaded;     // models at once (this build: one)
-    uint32_t context_length; // default num_ctx; 0: the smaller of training context and pool
-    int64_t keep_alive_ns;   // default; negative: for ever
-    int64_t load_timeout_ns; // a load without progress is given up; <= 0: never
-    int n_threads;           // 0: what the machine grants
+    uint32_t num_parallel;       // slots per model; 0: 4, or 1 when memory is short
+    uint32_t max_queue;          // requests accepted but not running, for the whole server; 0: no waiting
+    uint32_t max_loaded;         // models at once (this build: one)
+    uint32_t context_length;     // default num_ctx; 0: the smaller of training context and pool
+    int64_t keep_alive_ns;       // default; negative: for ever
+    int64_t load_timeout_ns;     // a load without progress is given up; <= 0: never
+    int n_threads;               // 0: what the machine grants
     uint64_t memory_limit_bytes; // 0: what the machine has
-    const char *kv_type;     // "f16", ...
-    const char *cpu_level;   // "" or NULL: the best
-    uint64_t max_waiting_bytes; // of queued requests; 256 MiB
+    const char *kv_type;         // "f16", ...
+    const char *cpu_level;       // "" or NULL: the best
+    uint64_t max_waiting_bytes;  // of queued requests; 256 MiB
 };
 
 // Which model a request wants; copied by host_submit.
 struct host_model {
     const char *blob_digest; // "sha256:..." of the weights: the runner's key
     const char *blob_path;
-    const char *name;        // display name with tag, as /api/ps shows it
+    const char *name;            // display name with tag, as /api/ps shows it
     const char *manifest_digest; // 64 hex
     const char *details_json;    // the object /api/ps and /api/tags show as "details"
 };
@@ -41,23 +43,29 @@ struct host_model {
 typedef void host_event_fn(void *user, const struct event *e);
 
 int host_new(struct host **out, const struct host_options *options, struct err *err);
-void host_free(struct host *h); // stops every runner; every open job gets EVENT_ERROR (ERR_BUSY, "server is shutting down")
+void host_free(struct host *h); // stops every runner; every open job gets EVENT_ERROR (ERR_BUSY, "server is
+                                // shutting down")
 
 struct host_submission {
     struct host_model model;
-    struct request *request;   // taken, also on failure; NULL: only load the model (EVENT_DONE with DONE_LOAD)
+    struct request *request; // from malloc; taken, also on failure; its id is set here. NULL: only load the
+                             // model (EVENT_DONE with DONE_LOAD)
     bool has_keep_alive;
-    int64_t keep_alive_ns;     // 0: unload when idle afterwards; negative: for ever
-    bool unload;               // with request NULL: unload now if idle, else when idle (EVENT_DONE with DONE_UNLOAD at once)
+    int64_t keep_alive_ns; // 0: unload when idle afterwards; negative: for ever
+    bool
+        unload; // with request NULL: unload now if idle, else when idle (EVENT_DONE with DONE_UNLOAD at once)
     host_event_fn *on_event;
     void *user;
 };
 
-// Admission. NULL with ERR_BUSY when the queue is full (`err` says so; host_retry_after_s and host_queue_depth give the headers' values). Otherwise the job
-// gets events, the last one being EVENT_DONE or EVENT_ERROR, after which `user` is never used again. FIFO per model.
+// Admission: decided at once, never waits. NULL with ERR_BUSY when the queue is full or the model backs off
+// after crashes (`err` says so; host_retry_after_s and host_queue_depth give the headers' values). Otherwise
+// the job gets events, the last one being EVENT_DONE or EVENT_ERROR, after which `user` is never used again;
+// the first may come before host_submit returns. FIFO per model.
 struct job *host_submit(struct host *h, const struct host_submission *s, struct err *err);
-// The client has left: its slot or place is free within one step. No event follows once this returns false->true hand-over is done: returns true when no further
-// event will come, false when the last event was already delivered or is being delivered.
+// The client has left: its slot or place is free within one step. True: no further event will come and `user`
+// is not used any more (an event that is being delivered right now is waited for, so do not hold a lock that
+// on_event takes). False: the last event was delivered already, or this is called inside it.
 bool host_cancel(struct host *h, struct job *j);
 void job_unref(struct job *j); // the submitter's reference; call once when done with j
 
@@ -67,14 +75,14 @@ uint32_t host_queue_depth(const struct host *h);
 // ---- Looking in ----
 struct host_model_status {
     char name[256], blob_digest[80], manifest_digest[72];
-    char *details_json;           // owned
-    char state[16];               // "loading", "ready", "stopping"
-    uint64_t size_bytes;          // memory plan
+    char *details_json;  // owned
+    char state[16];      // "loading", "ready", "stopping"
+    uint64_t size_bytes; // memory plan
     uint32_t n_slots, n_running, n_queued;
-    uint32_t context_length;      // per sequence
+    uint32_t context_length; // per sequence
     uint64_t kv_tokens_used, kv_tokens_total;
-    int64_t expires_wall_ns;      // 0: never
-    char reduced[256];            // what was reduced and why; "" if nothing
+    int64_t expires_wall_ns; // 0: never
+    char reduced[256];       // what was reduced and why; "" if nothing
     int pid;
 };
 struct host_status {
@@ -87,6 +95,8 @@ void host_status_read(struct host *h, struct host_status *out); // never waits f
 void host_status_fini(struct host_status *s);
 
 // ---- Model cards ----
-// Reads a model file's metadata in a short-lived sandboxed child. `*json` (owned) is an object: "architecture", "parameter_count", "file_type" ("Q4_1"...), "context_length",
-// "embedding_length", "block_count", "has_template", "template", "model_info" (all values but long arrays; `verbose`: all), "tensors", memory plan coefficients.
+// Reads a model file's metadata in a short-lived sandboxed child. `*json` (owned) is an object:
+// "architecture", "parameter_count", "file_type" ("Q4_1"...), "context_length", "embedding_length",
+// "block_count", "has_template", "template", "model_info" (all values but long arrays; `verbose`: all),
+// "tensors", memory plan coefficients.
 int host_read_card(int fd, bool verbose, char **json, struct err *err);

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// The messages between the front and a runner beside requests and events, and the order in which they come:
+//
+//     front -> runner   HELLO, then OPEN ... LOAD ... SUBMIT and CANCEL as they come; or HELLO, then
+//     READ_CARD runner -> front   HELLO, then PLAN (from the header alone), PROGRESS ..., READY, EVENT and
+//     STATS; or CARD; FAILED ends a load
+//
+// Both sides refuse another version: the front runs its own file, so this only happens when the file was
+// replaced under it.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/strbuf.h"
+
+enum frame_type {
+    FRAME_HELLO = 1, // both: struct hello
+    FRAME_OPEN,      // front: struct open_options; answered by PLAN or FAILED
+    FRAME_LOAD,      // front: struct load_options; answered by PROGRESS ..., then READY or FAILED
+    FRAME_SUBMIT,    // front: struct request
+    FRAME_CANCEL,    // front: u64 request id; an unknown one is ignored
+    FRAME_READ_CARD, // front: u8 verbose; answered by CARD or FAILED
+    FRAME_PLAN,      // runner: struct model_plan
+    FRAME_PROGRESS,  // runner: struct load_progress
+    FRAME_READY,     // runner: struct runner_stats
+    FRAME_FAILED,    // runner: struct err
+    FRAME_EVENT,     // runner: struct event
+    FRAME_STATS,     // runner: struct runner_stats
+    FRAME_CARD,      // runner: JSON text
+    FRAME_TYPE_COUNT
+};
+
+#define FRAMES_MAGIC 0x72767264u // "drvr"
+enum { FRAMES_VERSION = 1 };
+
+// Caps of a wire: what a runner may be sent (a body of 32 MiB, its parts held apart), what it may send (a
+// verbose model card).
+#define FRAMES_MAX_REQUEST_BYTES (96ul << 20)
+#define FRAMES_MAX_REPLY_BYTES   (64ul << 20)
+
+struct open_options {
+    uint32_t n_threads;
+    char kv_type[16];   // "f16", ...
+    char cpu_level[16]; // "" the best of the machine
+    uint8_t log_level;
+    bool use_sandbox;
+};
+
+// From the header of the file: bytes = weights + scratch + process + tokens of the pool * kv_bytes_per_token.
+struct model_plan {
+    uint64_t weights_bytes, kv_bytes_per_token, scratch_bytes, process_bytes;
+    uint32_t train_context;
+};
+
+struct load_options {
+    uint32_t n_slots, pool_tokens, default_context;
+};
+
+struct load_progress {
+    uint64_t done, total;
+};
+
+struct runner_stats {
+    uint64_t memory_bytes, kv_tokens_used, kv_tokens_total, n_steps;
+    uint32_t n_running;
+};
+
+void hello_encode(struct strbuf *out);
+int hello_decode(const void *bytes, size_t n, struct err *err); // ERR_UNSUPPORTED: another version
+void open_options_encode(const struct open_options *o, struct strbuf *out);
+int open_options_decode(struct open_options *o, const void *bytes, size_t n, struct err *err);
+void model_plan_encode(const struct model_plan *p, struct strbuf *out);
+int model_plan_decode(struct model_plan *p, const void *bytes, size_t n, struct err *err);
+void load_options_encode(const struct load_options *o, struct strbuf *out);
+int load_options_decode(struct load_options *o, const void *bytes, size_t n, struct err *err);
+void load_progress_encode(const struct load_progress *p, struct strbuf *out);
+int load_progress_decode(struct load_progress *p, const void *bytes, size_t n, struct err *err);
+void runner_stats_encode(const struct runner_stats *s, struct strbuf *out);
+int runner_stats_decode(struct runner_stats *s, const void *bytes, size_t n, struct err *err);
+void failure_encode(const struct err *failure, struct strbuf *out);
+int failure_decode(struct err *failure, const void *bytes, size_t n, struct err *err);
+void cancel_encode(uint64_t request_id, struct strbuf *out);
+int cancel_decode(uint64_t *request_id, const void *bytes, size_t n, struct err *err);
