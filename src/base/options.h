@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Options of the server: one table of rows (name, environment variable, type, default, help). Flag > DROVER_X > OLLAMA_X > drover.conf > default. This is
-// the only place that reads the environment. Values are read once at start and never change while a run uses them.
+// Options of the server: one table of rows (name, environment variable, type, default, help). Flag > DROVER_X
+// > OLLAMA_X > drover.conf > default. This is the only place that reads the environment. Values are read once
+// at start and never change while a run uses them.
 #pragma once
 
 #include <stdbool.h>
@@ -11,23 +12,28 @@
 
 // id, name (the variable is DROVER_ or OLLAMA_ + upper case), type, default, help
 #define OPTION_LIST(X)                                                                                       \
-    X(OPT_HOST, "host", OPTION_TEXT, "127.0.0.1:11434", "address to listen on, or of the server to talk to")  \
+    X(OPT_HOST, "host", OPTION_TEXT, "127.0.0.1:11434", "address to listen on, or of the server to talk to") \
     X(OPT_MODELS, "models", OPTION_TEXT, "", "directory of the model store")                                 \
-    X(OPT_NUM_PARALLEL, "num_parallel", OPTION_UINT, "0", "slots per model; 0: 4, or 1 when memory is short") \
-    X(OPT_MAX_QUEUE, "max_queue", OPTION_UINT, "512", "requests that may wait; then 503")                     \
-    X(OPT_MAX_LOADED_MODELS, "max_loaded_models", OPTION_UINT, "0", "models loaded at once; 0: automatic")    \
-    X(OPT_CONTEXT_LENGTH, "context_length", OPTION_UINT, "0", "default context of a request; 0: automatic")   \
-    X(OPT_KEEP_ALIVE, "keep_alive", OPTION_DURATION, "5m", "how long an idle model stays; negative: for ever") \
-    X(OPT_LOAD_TIMEOUT, "load_timeout", OPTION_DURATION, "5m", "a load without progress is given up; 0: never") \
-    X(OPT_NUM_THREADS, "num_threads", OPTION_UINT, "0", "compute threads; 0: what the machine grants")        \
-    X(OPT_ORIGINS, "origins", OPTION_TEXT, "", "further allowed CORS origins, comma separated")               \
-    X(OPT_DEBUG, "debug", OPTION_LEVEL, "0", "1: debug log, 2: trace")                                        \
-    X(OPT_KV_CACHE_TYPE, "kv_cache_type", OPTION_TEXT, "f16", "type of cached keys and values")               \
-    X(OPT_MEMORY_LIMIT, "memory_limit", OPTION_BYTES, "0", "most memory the models may use; 0: the machine's") \
-    X(OPT_CPU, "cpu", OPTION_TEXT, "", "highest CPU level to use: ref, avx2, avx512vnni")                     \
-    X(OPT_LOG_FORMAT, "log_format", OPTION_TEXT, "logfmt", "logfmt or json")                                  \
-    X(OPT_NOHISTORY, "nohistory", OPTION_BOOL, "0", "no history of typed lines in `drover run`")              \
-    X(OPT_EDITOR, "editor", OPTION_TEXT, "", "editor of the key Ctrl-G in `drover run`; else $VISUAL, $EDITOR, vi")
+    X(OPT_NUM_PARALLEL, "num_parallel", OPTION_UINT, "0",                                                    \
+      "slots per model; 0: 4, or 1 when memory is short")                                                    \
+    X(OPT_MAX_QUEUE, "max_queue", OPTION_UINT, "512", "requests that may wait; then 503")                    \
+    X(OPT_MAX_LOADED_MODELS, "max_loaded_models", OPTION_UINT, "0", "models loaded at once; 0: automatic")   \
+    X(OPT_CONTEXT_LENGTH, "context_length", OPTION_UINT, "0", "default context of a request; 0: automatic")  \
+    X(OPT_KEEP_ALIVE, "keep_alive", OPTION_DURATION, "5m",                                                   \
+      "how long an idle model stays; negative: for ever")                                                    \
+    X(OPT_LOAD_TIMEOUT, "load_timeout", OPTION_DURATION, "5m",                                               \
+      "a load without progress is given up; 0: never")                                                       \
+    X(OPT_NUM_THREADS, "num_threads", OPTION_UINT, "0", "compute threads; 0: what the machine grants")       \
+    X(OPT_ORIGINS, "origins", OPTION_TEXT, "", "further allowed CORS origins, comma separated")              \
+    X(OPT_DEBUG, "debug", OPTION_LEVEL, "0", "1: debug log, 2: trace")                                       \
+    X(OPT_KV_CACHE_TYPE, "kv_cache_type", OPTION_TEXT, "f16", "type of cached keys and values")              \
+    X(OPT_MEMORY_LIMIT, "memory_limit", OPTION_BYTES, "0",                                                   \
+      "most memory the models may use; 0: the machine's")                                                    \
+    X(OPT_CPU, "cpu", OPTION_TEXT, "", "highest CPU level to use: ref, avx2, avx512vnni")                    \
+    X(OPT_LOG_FORMAT, "log_format", OPTION_TEXT, "logfmt", "logfmt or json")                                 \
+    X(OPT_NOHISTORY, "nohistory", OPTION_BOOL, "0", "no history of typed lines in `drover run`")             \
+    X(OPT_EDITOR, "editor", OPTION_TEXT, "",                                                                 \
+      "editor of the key Ctrl-G in `drover run`; else $VISUAL, $EDITOR, vi")
 
 enum option_id {
 #define X(id, name, type, value, help) id,
@@ -37,34 +43,23 @@ enum option_id {
 };
 enum option_type { OPTION_TEXT, OPTION_UINT, OPTION_BOOL, OPTION_DURATION, OPTION_BYTES, OPTION_LEVEL };
 
-// Reads the environment (DROVER_X first, then OLLAMA_X; blanks and quotes around a value are dropped; a bad number warns and
-// keeps the default). Call once, before other threads exist. Warns by name of each OLLAMA_ variable that is set and that this build does not honour.
-// Also sets the level and the format of the log: a server logs from INFO up, a command from WARN up, OPT_DEBUG lowers both.
+// Reads the environment (DROVER_X first, then OLLAMA_X; blanks and quotes around a value are dropped; a bad
+// number warns and keeps the default). Call once, before other threads exist. Warns by name of each OLLAMA_
+// variable that is set and that this build does not honour. Also sets the level and the format of the log: a
+// server logs from INFO up, a command from WARN up, OPT_DEBUG lowers both.
 void options_load(bool is_server);
 // A flag given on the command line. ERR_INVALID says what was expected.
 int options_set(enum option_id id, const char *text, struct err *err);
 bool options_find(const char *name, enum option_id *id); // "num_parallel" or "num-parallel"
 
 const char *options_text(enum option_id id);
-uint64_t options_uint(enum option_id id); // OPTION_UINT, OPTION_BOOL, OPTION_LEVEL, OPTION_BYTES
+uint64_t options_uint(enum option_id id);       // OPTION_UINT, OPTION_BOOL, OPTION_LEVEL, OPTION_BYTES
 int64_t options_duration_ns(enum option_id id); // negative: for ever
 const char *options_source(enum option_id id);  // "default", "OLLAMA_HOST", "flag", ...
 void options_print(FILE *out);                  // the table with values and sources
 const char *options_help(enum option_id id);    // one line
 const char *options_name(enum option_id id);    // "num_parallel"
 enum option_type options_type(enum option_id id);
-
-// OPT_HOST taken apart as Ollama does: "host", "host:port", ":port" (host ""), "http(s)://host[:port]/path", "[::1]:port", "::1". A bad port
-// warns and is the default one (11434; 80 or 443 behind a scheme).
-struct options_address {
-    char scheme[8];  // "http" or "https"
-    char host[256];  // without brackets; "": every interface
-    uint16_t port;
-    char path[256];  // "" or "/..." without a slash at the end
-};
-void options_address_parse(struct options_address *out, const char *text);
-// The same as the base URL of a client: an empty or unspecified host becomes the loopback address.
-void options_address_url(const struct options_address *a, char out[640]);
 
 const char *options_editor(void);    // OPT_EDITOR, else $VISUAL, $EDITOR, "vi"
 bool options_terminal_is_dumb(void); // TERM unset, empty or "dumb"

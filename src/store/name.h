@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Model names: [host[:port]/][namespace/]model[:tag], Ollama's grammar and defaults (facts: registry.ollama.ai, library, latest).
+// Model names: [host[:port]/][namespace/]model[:tag], Ollama's grammar and defaults (registry.ollama.ai,
+// library, latest).
 #pragma once
 
 #include <stdbool.h>
@@ -14,5 +15,5 @@ struct model_name {
 int name_parse(struct model_name *out, const char *text, struct err *err);
 // Shortest display form, tag always shown.
 void name_format(const struct model_name *n, char out[640]);
-// Without the tag when it is "latest"? No: the full form host/ns/model:tag, for messages that show it.
+// The full form host/ns/model:tag, for messages that show it.
 void name_format_full(const struct model_name *n, char out[640]);

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+// Reading and writing the store's files. What is visible under its final name is whole: everything is written
+// under a temporary name first, then synced, then renamed, then the directory is synced. Any thread; two
+// writers of one blob both succeed.
+#include "store/blobs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+static const char *const temporary_prefix = "sha256-drover-";
+enum { SWEEP_AFTER_S = 3600 };
+
+struct blob_writer {
+    char directory[BLOB_PATH_BYTES], path[BLOB_PATH_BYTES];
+    int fd;
+    EVP_MD_CTX *sha;
+};
+
+static int fail(struct err *err, const char *path)
+{
+    return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_INTERNAL, "%s: %s", path, strerror(errno));
+}
+
+bool blob_parse_digest(const char *text, char out[BLOB_DIGEST_BYTES])
+{
+    if (strncmp(text, "sha256", 6) != 0 || (text[6] != ':' && text[6] != '-') || strlen(text) != 71)
+        return false;
+    strcpy(out, "sha256:");
+    for (int i = 7; i < 71; i++) {
+        char c = text[i];
+        if (c >= 'A' && c <= 'F')
+            c = (char)(c - 'A' + 'a');
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+            return false;
+        out[i] = c;
+    }
+    out[71] = 0;
+    return true;
+}
+
+void blob_path(const char *directory, const char *digest, char out[BLOB_PATH_BYTES])
+{
+    snprintf(out, BLOB_PATH_BYTES, "%s/blobs/sha256-%s", directory, digest + 7);
+}
+
+static void hex_of(const unsigned char *bytes, char hex[65])
+{
+    for (int i = 0; i < 32; i++)
+        snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+}
+
+void digest_of(struct slice bytes, char hex[65])
+{
+    unsigned char sum[32] = {0};
+    EVP_Digest(bytes.at, bytes.n, sum, NULL, EVP_sha256(), NULL);
+    hex_of(sum, hex);
+}
+
+int file_read(const char *path, size_t max_bytes, char **bytes, size_t *n, struct err *err)
+{
+    int rc = -1;
+    struct stat st;
+    char *text = NULL;
+    size_t got = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a FIFO must not hold us
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        fail(err, path);
+        goto out;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        err_set(err, ERR_FORMAT, "%s: not a regular file", path);
+        goto out;
+    }
+    if ((uint64_t)st.st_size > max_bytes) {
+        err_set(err, ERR_TOO_LARGE, "%s: larger than %zu bytes", path, max_bytes);
+        goto out;
+    }
+    text = xmalloc((size_t)st.st_size + 1);
+    for (ssize_t r = 1; got < (size_t)st.st_size && r != 0;) { // 0: it became shorter meanwhile
+        r = read(fd, text + got, (size_t)st.st_size - got);
+        if (r < 0 && errno != EINTR) {
+            fail(err, path);
+            goto out;
+        }
+        got += r > 0 ? (size_t)r : 0;
+    }
+    text[got] = 0;
+    rc = 0;
+out:
+    if (fd >= 0)
+        close(fd);
+    if (rc != 0) {
+        free(text);
+        text = NULL;
+        got = 0;
+    }
+    *bytes = text;
+    *n = got;
+    return rc;
+}
+
+static int write_all(int fd, const char *path, struct slice bytes, struct err *err)
+{
+    while (bytes.n > 0) {
+        ssize_t w = write(fd, bytes.at, bytes.n);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w < 0)
+            return fail(err, path);
+        bytes = slice_make(bytes.at + w, bytes.n - (size_t)w);
+    }
+    return 0;
+}
+
+static void sync_directory_of(const char *path)
+{
+    char copy[BLOB_PATH_BYTES];
+    snprintf(copy, sizeof copy, "%s", path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd); // some file systems refuse; the file itself is synced
+        close(fd);
+    }
+}
+
+// The written file becomes `path`. Closes fd; on failure the temporary file is removed.
+static int settle(int fd, const char *temporary, const char *path, struct err *err)
+{
+    int rc = 0;
+    if (fchmod(fd, 0644) != 0 || fsync(fd) != 0)
+        rc = fail(err, temporary);
+    if (close(fd) != 0 && rc == 0)
+        rc = fail(err, temporary);
+    if (rc == 0 && rename(temporary, path) != 0)
+        rc = fail(err, path);
+    if (rc != 0)
+        unlink(temporary);
+    else
+        sync_directory_of(path);
+    return rc;
+}
+
+int directory_make(const char *path, struct err *err)
+{
+    char part[BLOB_PATH_BYTES];
+    if ((size_t)snprintf(part, sizeof part, "%s", path) >= sizeof part)
+        return err_set(err, ERR_INVALID, "%.60s...: path too long", path);
+    for (char *p = part + 1; *p != 0; p++) {
+        if (*p != '/')
+            continue;
+        *p = 0;
+        if (mkdir(part, 0755) != 0 && errno != EEXIST)
+            return fail(err, part);
+        *p = '/';
+    }
+    if (mkdir(part, 0755) != 0 && errno != EEXIST)
+        return fail(err, part);
+    return 0;
+}
+
+int file_write(const char *path, struct slice bytes, struct err *err)
+{
+    char above[BLOB_PATH_BYTES], temporary[BLOB_PATH_BYTES];
+    snprintf(above, sizeof above, "%s", path);
+    const char *directory = dirname(above);
+    if (directory_make(directory, err) != 0)
+        return -1;
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s/.drover-XXXXXX", directory) >= sizeof temporary)
+        return err_set(err, ERR_INVALID, "%.60s...: path too long", path);
+    int fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0)
+        return fail(err, temporary);
+    if (write_all(fd, temporary, bytes, err) != 0) {
+        close(fd);
+        unlink(temporary);
+        return -1;
+    }
+    return settle(fd, temporary, path, err);
+}
+
+// ---- A blob as it comes ----
+
+static void writer_free(struct blob_writer *w)
+{
+    if (w->fd >= 0)
+        close(w->fd);
+    EVP_MD_CTX_free(w->sha);
+    free(w);
+}
+
+int blob_writer_open(struct blob_writer **out, const char *directory, struct err *err)
+{
+    struct blob_writer *w = xcalloc(1, sizeof *w);
+    char blobs[BLOB_PATH_BYTES];
+    *out = NULL;
+    w->fd = -1;
+    snprintf(w->directory, sizeof w->directory, "%s", directory);
+    int n = snprintf(w->path, sizeof w->path, "%s/blobs/%sXXXXXX", directory, temporary_prefix);
+    snprintf(blobs, sizeof blobs, "%s/blobs", directory);
+    if ((size_t)n >= sizeof w->path) {
+        err_set(err, ERR_INVALID, "%.60s...: path too long", directory);
+        goto out;
+    }
+    if (directory_make(blobs, err) != 0)
+        goto out;
+    w->fd = mkostemp(w->path, O_CLOEXEC);
+    if (w->fd < 0) {
+        fail(err, blobs);
+        goto out;
+    }
+    w->sha = EVP_MD_CTX_new();
+    if (w->sha == NULL || EVP_DigestInit_ex(w->sha, EVP_sha256(), NULL) != 1) {
+        unlink(w->path);
+        err_set(err, ERR_INTERNAL, "SHA-256 is not available");
+        goto out;
+    }
+    *out = w;
+    return 0;
+out:
+    writer_free(w);
+    return -1;
+}
+
+int blob_writer_push(struct blob_writer *w, struct slice bytes, struct err *err)
+{
+    if (EVP_DigestUpdate(w->sha, bytes.at, bytes.n) != 1)
+        return err_set(err, ERR_INTERNAL, "SHA-256 failed");
+    return write_all(w->fd, w->path, bytes, err);
+}
+
+int blob_writer_commit(struct blob_writer *w, char digest[BLOB_DIGEST_BYTES], struct err *err)
+{
+    unsigned char sum[32] = {0};
+    char path[BLOB_PATH_BYTES];
+    struct stat ours, theirs;
+    int rc = 0;
+    EVP_DigestFinal_ex(w->sha, sum, NULL);
+    strcpy(digest, "sha256:");
+    hex_of(sum, digest + 7);
+    blob_path(w->directory, digest, path);
+    bool is_known = fstat(w->fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_size == theirs.st_size;
+    if (is_known) {
+        unlink(w->path);
+        utimensat(AT_FDCWD, path, NULL, 0); // in use: not to be swept away as old
+    } else {
+        rc = settle(w->fd, w->path, path, err);
+        w->fd = -1;
+    }
+    writer_free(w);
+    return rc;
+}
+
+void blob_writer_drop(struct blob_writer *w)
+{
+    if (w == NULL)
+        return;
+    unlink(w->path);
+    writer_free(w);
+}
+
+void blobs_sweep(const char *directory)
+{
+    char path[BLOB_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/blobs", directory);
+    DIR *d = opendir(path);
+    if (d == NULL)
+        return;
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        struct stat st;
+        if (strncmp(e->d_name, temporary_prefix, strlen(temporary_prefix)) == 0 &&
+            fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            time(NULL) - st.st_mtime > SWEEP_AFTER_S)
+            unlinkat(dirfd(d), e->d_name, 0);
+    }
+    closedir(d);
+}

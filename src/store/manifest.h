@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// Manifests: the JSON file of one name, the list of its blobs. Private to the store room.
+#pragma once
+
+#include "base/err.h"
+#include "store/store.h"
+
+// Fills `out` (name set by the caller, everything else zero) from the manifest at `path`. ERR_NOT_FOUND when
+// there is none, ERR_FORMAT when it or a blob that it names cannot be read. The caller calls
+// stored_model_fini in every case.
+int manifest_read(const char *directory, const char *path, struct stored_model *out, struct err *err);
+
+struct manifest_layer {
+    const char *media_type; // "application/vnd.ollama.image.model"
+    const char *digest;
+    uint64_t size_bytes;
+};
+// Writes the manifest of `name`, whole or not at all.
+int manifest_write(const char *directory, const struct model_name *name, const struct manifest_layer *config,
+                   const struct manifest_layer *layers, size_t n_layers, struct err *err);
+void manifest_path(const char *directory, const struct model_name *name, char out[4096]);
+// Gives each part of `name` the spelling under which the store has it already, if it differs in case only.
+void store_adopt_name(const struct store *s, struct model_name *name);
