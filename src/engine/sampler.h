@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// From logits to a token. The chain, in this order: penalties, top_k, typical_p, top_p, min_p, temperature, draw. Ties go to the lower id.
+// Random numbers are a function of (seed, index of the token in the answer), so that a stream can be taken up again anywhere.
+// No math library: results are the same on every machine.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/params.h"
+#include "compute/compute.h"
+
+struct sample_logprob {
+    uint32_t token_id;
+    float logprob;
+};
+
+struct sample {
+    uint32_t token_id;
+    float logprob; // of the raw distribution; when params.logprobs
+    uint32_t n_top;
+    struct sample_logprob top[PARAMS_MAX_TOP_LOGPROBS]; // best first
+};
+
+struct sample_input {
+    float *logits; // n_vocab values, changed
+    uint32_t n_vocab;
+    const struct params *params;
+    const uint32_t *tokens; // prompt and answer so far: the penalties' window is its tail
+    size_t n_tokens;
+    uint32_t index;            // of the token to draw, in the answer
+    const uint32_t *banned;    // ids that must not be drawn
+    uint32_t n_banned;
+};
+
+// Scratch of one thread; grows once to the size of the vocabulary.
+struct sampler_scratch {
+    struct candidate *candidates;
+    size_t capacity;
+    uint32_t *window;
+    size_t window_capacity;
+};
+
+void sampler_scratch_fini(struct sampler_scratch *s);
+void sampler_draw(const struct kernels *kn, struct sampler_scratch *scratch, const struct sample_input *in, struct sample *out);
+double sampler_uniform(uint64_t seed, uint64_t index); // [0, 1)
+double sampler_exp(double x);                          // within 1e-15 relative
