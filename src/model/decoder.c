@@ -112,8 +112,9 @@ int decoder_new(struct decoder **out, const struct decoder_options *o, struct er
     d->memory = mem_map(d->memory_bytes);
     *out = NULL;
     if (d->memory == NULL) {
+        err_set(err, ERR_NO_MEMORY, "cannot allocate %zu MiB of scratch memory", d->memory_bytes >> 20);
         free(d);
-        return err_set(err, ERR_NO_MEMORY, "cannot allocate %zu MiB of scratch memory", d->memory_bytes >> 20);
+        return -1;
     }
     struct carver c = {.memory = d->memory};
     carve_all(&c, d, d->h, o->max_tokens, o->max_logits, pool_size(o->pool));

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// Commands that look inside without a server. Each takes its own argv (argv[0] is its name), prints results on stdout and `Error: ...` on stderr, and returns
+// the exit code: 0 done, 1 failed, 2 wrong usage.
+#pragma once
+
+#include "base/err.h"
+
+int inspect_logits(int argc, char **argv);
+
+// Opens the weights of a model by path or by imported name; *fd is the caller's.
+int inspect_open_model(const char *name, int *fd, struct err *err);
