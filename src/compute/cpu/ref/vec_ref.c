@@ -86,7 +86,7 @@ static float max_ref(const float *x, size_t n)
     float max = -INFINITY;
     for (size_t i = 0; i < n; i++)
         max = x[i] > max ? x[i] : max;
-    return max;
+    return max + 0.0f; // -0 becomes 0, as in the lanes, where the order differs
 }
 
 static size_t find_ref(const float *x, size_t n, float value)

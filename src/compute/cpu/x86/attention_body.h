@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT
+// Attention of a tile of queries over sixteen lanes, included by attention_avx2.c and attention_avx512.c after their lanes_*.h and
+// three numbers: TILE_QUERIES, SCORE_PAGES(n), VALUE_UNITS(n). The order of every sum is that of cpu/ref/attention_ref.c.
+//
+// The idea: all queries of a tile use a loaded key or value. Scores: 16 keys of a page lie in the lanes, n queries x SCORE_PAGES(n)
+// pages stay in registers over all dims. Values: 16 dims lie in the lanes, n queries x VALUE_UNITS(n) units stay in registers over
+// many keys. Where the visible ranges of the queries differ, only the keys that all of them see are added together; what is left
+// before and after is added query by query, so a masked value is never touched.
+#pragma once
+
+#include "compute/cpu/attention_kernels.h"
+#include "compute/cpu/kv_layout.h"
+#include "compute/cpu/ref/math_ref.h"
+#include "compute/cpu/x86/lanes_math.h"
+
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+enum {
+    MAX_HEAD_DIM = 512,
+    MAX_PAGES = 8,  // of one score tile; also ATTENTION_CHUNK / KV_PAGE_TOKENS
+    MAX_UNITS = 8,  // of one value tile
+    VALUE_BLOCK_BYTES = 16384, // values passed over at once: they stay in L1 while the dims are walked
+};
+
+struct tile {
+    const struct attention *a;
+    const struct attention_query *queries;
+    int n;
+    uint32_t row;        // floats of a row of acc
+    uint32_t begin, end; // the union of what the queries see
+    uint32_t chunk;      // first position of the current chunk
+    float max[TILE_QUERIES], sum[TILE_QUERIES];
+    _Alignas(64) float q[MAX_HEAD_DIM * TILE_QUERIES]; // [dim][query]
+    float weights[TILE_QUERIES * ATTENTION_CHUNK];     // [query][position - chunk]
+    float acc[TILE_QUERIES * MAX_HEAD_DIM];            // [query][row]
+};
+
+LANES_INLINE struct v16 load_codes(enum kv_type type, const char *codes, size_t i)
+{
+    switch (type) {
+    case KV_F32:
+        return v16_load((const float *)codes + i);
+    case KV_F16:
+        return v16_load_f16((const uint16_t *)codes + i);
+    case KV_BF16:
+        return v16_load_bf16((const uint16_t *)codes + i);
+    default:
+        return v16_load_i8((const int8_t *)codes + i);
+    }
+}
+
+// ---- Scores ----
+
+// q.k of nq queries with the keys of np pages from page_i on; the score of position p of query i goes to weights[i][p - chunk].
+LANES_INLINE void score_pages(struct tile *t, enum kv_type type, int nq, int np, uint32_t page_i)
+{
+    uint32_t head_dim = t->a->head_dim;
+    uint32_t last_page = (t->end - 1) / KV_PAGE_TOKENS;
+    const char *pages[MAX_PAGES], *next[MAX_PAGES];
+    struct v16 acc[TILE_QUERIES][MAX_PAGES], scales[MAX_PAGES];
+    UNROLL
+    for (int p = 0; p < np; p++) {
+        pages[p] = kv_keys_page(t->a, page_i + p);
+        next[p] = kv_keys_page(t->a, MIN(page_i + np + p, last_page));
+        UNROLL
+        for (int i = 0; i < nq; i++)
+            acc[i][p] = v16_set1(0.0f);
+    }
+    const float *q = t->q;
+    for (uint32_t begin = 0; begin < head_dim; begin += KV_BLOCK_DIMS) {
+        if (type == KV_Q8_0) {
+            UNROLL
+            for (int p = 0; p < np; p++) {
+                const float *s = (const float *)(pages[p] + kv_key_scales_at(head_dim));
+                scales[p] = v16_load(s + begin / KV_BLOCK_DIMS * KV_PAGE_TOKENS);
+            }
+        }
+        uint32_t end = MIN(begin + KV_BLOCK_DIMS, head_dim);
+        for (uint32_t d = begin; d < end; d++, q += nq) {
+            struct v16 k[MAX_PAGES];
+            UNROLL
+            for (int p = 0; p < np; p++) {
+                k[p] = load_codes(type, pages[p], (size_t)d * KV_PAGE_TOKENS);
+                if (type == KV_Q8_0)
+                    k[p] = v16_mul(k[p], scales[p]);
+                __builtin_prefetch(next[p] + d * KV_PAGE_TOKENS * kv_code_bytes(type));
+            }
+            UNROLL
+            for (int i = 0; i < nq; i++) {
+                struct v16 qi = v16_set1(q[i]);
+                UNROLL
+                for (int p = 0; p < np; p++)
+                    acc[i][p] = v16_fma(qi, k[p], acc[i][p]);
+            }
+        }
+    }
+    float *out = t->weights + (page_i * KV_PAGE_TOKENS - t->chunk);
+    UNROLL
+    for (int i = 0; i < nq; i++) {
+        UNROLL
+        for (int p = 0; p < np; p++)
+            v16_store(out + i * ATTENTION_CHUNK + p * KV_PAGE_TOKENS, acc[i][p]);
+    }
+}
+
+LANES_INLINE void score_range(struct tile *t, enum kv_type type, int nq, uint32_t lo, uint32_t hi)
+{
+    uint32_t page_i = lo / KV_PAGE_TOKENS, end = (hi + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
+    for (; page_i + SCORE_PAGES(nq) <= end; page_i += SCORE_PAGES(nq))
+        score_pages(t, type, nq, SCORE_PAGES(nq), page_i);
+    if (SCORE_PAGES(nq) > 1)
+        for (; page_i < end; page_i++)
+            score_pages(t, type, nq, 1, page_i);
+}
+
+// ---- Softmax ----
+
+// Scores of one query in [lo, hi) to weights; brings maximum, sum and what was added so far to the new maximum.
+static void softmax_chunk(struct tile *t, int i, uint32_t lo, uint32_t hi)
+{
+    const struct attention *a = t->a;
+    float *w = t->weights + i * ATTENTION_CHUNK, *acc = t->acc + i * t->row;
+    int first = (int)(lo - t->chunk) / 16 * 16, from = (int)(lo - t->chunk), to = (int)(hi - t->chunk);
+    struct v16 low = v16_set1(-INFINITY), max16 = low, scale = v16_set1(a->scale), cap = v16_set1(a->softcap);
+
+    for (int p = first; p < to; p += 16) {
+        struct v16 s = v16_mul(v16_load(w + p), scale);
+        if (a->softcap != 0)
+            s = v16_mul(cap, v16_tanh(v16_div(s, cap)));
+        if (p < from || p + 16 > to)
+            s = v16_keep(s, MAX(from - p, 0), MIN(to - p, 16), low);
+        max16 = v16_max(max16, s);
+        v16_store(w + p, s);
+    }
+    float new_max = v16_tree_max(max16);
+    float max = t->max[i] > new_max ? t->max[i] : new_max;
+    float shrink = exp_ref(t->max[i] - max);
+    struct v16 sum = v16_set1(0.0f), m = v16_set1(max), f = v16_set1(shrink);
+    for (int p = first; p < to; p += 16) {
+        struct v16 e = v16_exp(v16_sub(v16_load(w + p), m));
+        sum = v16_add(sum, e);
+        v16_store(w + p, e);
+    }
+    t->max[i] = max;
+    t->sum[i] = fmaf(t->sum[i], shrink, v16_tree_add(sum));
+    if (shrink != 1.0f)
+        for (uint32_t d = 0; d < t->row; d += 16)
+            v16_store(acc + d, v16_mul(v16_load(acc + d), f));
+}
+
+// ---- Values ----
+
+// acc[i] += weights[i][p] * value[p] for queries [q0, q0 + nq), positions [lo, hi), nu units of 16 dims from unit on.
+LANES_INLINE void add_units(struct tile *t, enum kv_type type, int q0, int nq, int nu, uint32_t unit, uint32_t lo,
+                            uint32_t hi)
+{
+    uint32_t head_dim = t->a->head_dim, row = t->row;
+    size_t row_bytes = row * kv_code_bytes(type);
+    float *acc = t->acc + q0 * row + unit * 16;
+    const float *w = t->weights + q0 * ATTENTION_CHUNK + (lo - t->chunk);
+    struct v16 sum[TILE_QUERIES][MAX_UNITS];
+    UNROLL
+    for (int i = 0; i < nq; i++) {
+        UNROLL
+        for (int u = 0; u < nu; u++)
+            sum[i][u] = v16_load(acc + i * row + u * 16);
+    }
+    for (uint32_t p = lo; p < hi;) {
+        uint32_t slot = p % KV_PAGE_TOKENS, end = MIN(hi, p - slot + KV_PAGE_TOKENS);
+        const char *page = kv_values_page(t->a, p / KV_PAGE_TOKENS);
+        const char *codes = page + slot * row_bytes + unit * 16 * kv_code_bytes(type);
+        const float *scales = (const float *)(page + kv_value_scales_at(head_dim)) + slot * kv_blocks(head_dim);
+        for (; p < end; p++, w++, codes += row_bytes, scales += kv_blocks(head_dim)) {
+            struct v16 v[MAX_UNITS];
+            UNROLL
+            for (int u = 0; u < nu; u++) {
+                v[u] = load_codes(type, codes, u * 16);
+                if (type == KV_Q8_0)
+                    v[u] = v16_mul(v[u], v16_set1(scales[(unit + u) / 2]));
+            }
+            UNROLL
+            for (int i = 0; i < nq; i++) {
+                struct v16 wi = v16_set1(w[i * ATTENTION_CHUNK]);
+                UNROLL
+                for (int u = 0; u < nu; u++)
+                    sum[i][u] = v16_fma(wi, v[u], sum[i][u]);
+            }
+        }
+    }
+    UNROLL
+    for (int i = 0; i < nq; i++) {
+        UNROLL
+        for (int u = 0; u < nu; u++)
+            v16_store(acc + i * row + u * 16, sum[i][u]);
+    }
+}
+
+LANES_INLINE void add_values(struct tile *t, enum kv_type type, int q0, int nq, uint32_t lo, uint32_t hi)
+{
+    uint32_t n_units = t->row / 16;
+    uint32_t step = VALUE_BLOCK_BYTES / (t->row * (uint32_t)kv_code_bytes(type)) / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
+    step = MAX(step, KV_PAGE_TOKENS);
+    while (lo < hi) {
+        uint32_t end = MIN(hi, lo / step * step + step), unit = 0;
+        for (; unit + VALUE_UNITS(nq) <= n_units; unit += VALUE_UNITS(nq))
+            add_units(t, type, q0, nq, VALUE_UNITS(nq), unit, lo, end);
+        if (VALUE_UNITS(nq) > 1)
+            for (; unit < n_units; unit++)
+                add_units(t, type, q0, nq, 1, unit, lo, end);
+        lo = end;
+    }
+}
+
+// ---- Tile ----
+
+LANES_INLINE void score_tile(struct tile *t, enum kv_type type, uint32_t lo, uint32_t hi)
+{
+    switch (t->n) {
+    case 1:
+        return score_range(t, type, 1, lo, hi);
+    case 2:
+        return score_range(t, type, 2, lo, hi);
+    case 3:
+        return score_range(t, type, 3, lo, hi);
+    case 4:
+        return score_range(t, type, 4, lo, hi);
+    case 5:
+        return score_range(t, type, 5, lo, hi);
+    default:
+        return score_range(t, type, 6, lo, hi);
+    }
+}
+
+LANES_INLINE void add_tile(struct tile *t, enum kv_type type, uint32_t lo, uint32_t hi)
+{
+    switch (t->n) {
+    case 1:
+        return; // its keys are what is left
+    case 2:
+        return add_values(t, type, 0, 2, lo, hi);
+    case 3:
+        return add_values(t, type, 0, 3, lo, hi);
+    case 4:
+        return add_values(t, type, 0, 4, lo, hi);
+    case 5:
+        return add_values(t, type, 0, 5, lo, hi);
+    default:
+        return add_values(t, type, 0, 6, lo, hi);
+    }
+}
+
+LANES_INLINE void run_chunk(struct tile *t, enum kv_type type)
+{
+    uint32_t lo[TILE_QUERIES], hi[TILE_QUERIES];
+    uint32_t chunk_end = t->chunk + ATTENTION_CHUNK, all_lo = t->chunk, all_hi = chunk_end;
+
+    score_tile(t, type, MAX(t->begin, t->chunk), MIN(t->end, chunk_end));
+    for (int i = 0; i < t->n; i++) {
+        lo[i] = MAX(t->queries[i].key_begin, t->chunk);
+        hi[i] = MIN(t->queries[i].key_end, chunk_end);
+        if (lo[i] < hi[i])
+            softmax_chunk(t, i, lo[i], hi[i]);
+        all_lo = MAX(all_lo, lo[i]);
+        all_hi = MIN(all_hi, hi[i]);
+    }
+    if (all_lo >= all_hi || t->n == 1) // nothing in common: all of it is left over
+        all_lo = all_hi = chunk_end;
+    for (int i = 0; i < t->n; i++)
+        add_values(t, type, i, 1, lo[i], MIN(all_lo, hi[i]));
+    if (all_lo < all_hi)
+        add_tile(t, type, all_lo, all_hi);
+    for (int i = 0; i < t->n; i++)
+        add_values(t, type, i, 1, MAX(all_hi, lo[i]), hi[i]);
+}
+
+static void begin_tile(struct tile *t)
+{
+    uint32_t head_dim = t->a->head_dim;
+    t->row = kv_row(head_dim);
+    t->begin = UINT32_MAX;
+    t->end = 0;
+    for (int i = 0; i < t->n; i++) {
+        const struct attention_query *query = &t->queries[i];
+        t->max[i] = -INFINITY;
+        t->sum[i] = 0;
+        t->begin = MIN(t->begin, query->key_begin);
+        t->end = MAX(t->end, query->key_end);
+        for (uint32_t d = 0; d < head_dim; d++)
+            t->q[d * t->n + i] = query->q[d];
+    }
+    memset(t->acc, 0, t->n * t->row * sizeof *t->acc);
+}
+
+static void end_query(struct tile *t, int i, const float *sink)
+{
+    float shrink = 1, *out = t->queries[i].out;
+    if (sink != NULL) {
+        float max = t->max[i] > *sink ? t->max[i] : *sink;
+        shrink = exp_ref(t->max[i] - max);
+        t->sum[i] = fmaf(t->sum[i], shrink, exp_ref(*sink - max));
+    }
+    struct v16 factor = v16_set1(shrink / t->sum[i]);
+    uint32_t d = 0, head_dim = t->a->head_dim;
+    const float *acc = t->acc + i * t->row;
+    for (; d + 16 <= head_dim; d += 16)
+        v16_store(out + d, v16_mul(v16_load(acc + d), factor));
+    if (d < head_dim)
+        v16_store_part(out + d, v16_mul(v16_load(acc + d), factor), (int)(head_dim - d));
+}
+
+LANES_INLINE void run_tile(enum kv_type type, const struct attention *a, const struct attention_query *queries,
+                           const float *sink, uint32_t n_queries)
+{
+    struct tile t;
+    t.a = a;
+    t.queries = queries;
+    t.n = (int)n_queries;
+    begin_tile(&t);
+    for (t.chunk = t.begin / ATTENTION_CHUNK * ATTENTION_CHUNK; t.chunk < t.end; t.chunk += ATTENTION_CHUNK)
+        run_chunk(&t, type);
+    for (int i = 0; i < t.n; i++)
+        end_query(&t, i, sink ? sink + i : NULL);
+}
+
+static void tile_f32(const struct attention *a, const struct attention_query *queries, const float *sink,
+                     uint32_t n_queries)
+{
+    run_tile(KV_F32, a, queries, sink, n_queries);
+}
+
+static void tile_f16(const struct attention *a, const struct attention_query *queries, const float *sink,
+                     uint32_t n_queries)
+{
+    run_tile(KV_F16, a, queries, sink, n_queries);
+}
+
+static void tile_bf16(const struct attention *a, const struct attention_query *queries, const float *sink,
+                      uint32_t n_queries)
+{
+    run_tile(KV_BF16, a, queries, sink, n_queries);
+}
+
+static void tile_q8_0(const struct attention *a, const struct attention_query *queries, const float *sink,
+                      uint32_t n_queries)
+{
+    run_tile(KV_Q8_0, a, queries, sink, n_queries);
+}
+
+static void init_tiles(struct attention_kernels *k)
+{
+    k->tile[KV_F32] = tile_f32;
+    k->tile[KV_F16] = tile_f16;
+    k->tile[KV_BF16] = tile_bf16;
+    k->tile[KV_Q8_0] = tile_q8_0;
+    k->tile_queries = TILE_QUERIES;
+    k->max_head_dim = MAX_HEAD_DIM;
+}
