@@ -32,9 +32,9 @@ static float code_at(enum kv_type type, const void *codes, size_t i)
     case KV_F32:
         return ((const float *)codes)[i];
     case KV_F16:
-        return f32_from_f16(((const uint16_t *)codes)[i]);
+        return half_to_float(((const uint16_t *)codes)[i]);
     case KV_BF16:
-        return f32_from_bf16(((const uint16_t *)codes)[i]);
+        return half_bf16_to_float(((const uint16_t *)codes)[i]);
     default:
         return ((const int8_t *)codes)[i];
     }

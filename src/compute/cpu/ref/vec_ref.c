@@ -111,25 +111,25 @@ static double sum_exp_ref(const float *x, size_t n, float max)
 static void to_f16_ref(uint16_t *out, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        out[i] = f16_from_f32(x[i]);
+        out[i] = half_from_float(x[i]);
 }
 
 static void from_f16_ref(float *out, const uint16_t *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        out[i] = f32_from_f16(x[i]);
+        out[i] = half_to_float(x[i]);
 }
 
 static void to_bf16_ref(uint16_t *out, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        out[i] = bf16_from_f32(x[i]);
+        out[i] = half_bf16_from_float(x[i]);
 }
 
 static void from_bf16_ref(float *out, const uint16_t *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        out[i] = f32_from_bf16(x[i]);
+        out[i] = half_bf16_to_float(x[i]);
 }
 
 void vec_init_ref(struct vec_kernels *k)

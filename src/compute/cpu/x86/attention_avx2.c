@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Attention for AVX2, FMA and F16C: attention_body.h with tiles that fill sixteen registers. Twelve sums of 8 lanes (eight for 1, 2
-// and 4 queries) hide the latency of the fma; the rest holds keys or values and one broadcast.
+// Attention for AVX2, FMA and F16C: attention_body.h with tiles that fill sixteen registers. Twelve sums of 8
+// lanes (eight for 1, 2 and 4 queries) hide the latency of the fma; the rest holds keys or values and one
+// broadcast.
 #include "compute/cpu/x86/lanes_avx2.h"
 
 #define TILE_QUERIES   6

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Attention of a tile of queries over sixteen lanes, included by attention_avx2.c and attention_avx512.c after their lanes_*.h and
-// three numbers: TILE_QUERIES, SCORE_PAGES(n), VALUE_UNITS(n). The order of every sum is that of cpu/ref/attention_ref.c.
+// Attention of a tile of queries over sixteen lanes, included by attention_avx2.c and attention_avx512.c
+// after their lanes_*.h and three numbers: TILE_QUERIES, SCORE_PAGES(n), VALUE_UNITS(n). The order of every
+// sum is that of cpu/ref/attention_ref.c.
 //
-// The idea: all queries of a tile use a loaded key or value. Scores: 16 keys of a page lie in the lanes, n queries x SCORE_PAGES(n)
-// pages stay in registers over all dims. Values: 16 dims lie in the lanes, n queries x VALUE_UNITS(n) units stay in registers over
-// many keys. Where the visible ranges of the queries differ, only the keys that all of them see are added together; what is left
-// before and after is added query by query, so a masked value is never touched.
+// The idea: all queries of a tile use a loaded key or value. Scores: 16 keys of a page lie in the lanes, n
+// queries x SCORE_PAGES(n) pages stay in registers over all dims. Values: 16 dims lie in the lanes, n queries
+// x VALUE_UNITS(n) units stay in registers over many keys. Where the visible ranges of the queries differ,
+// only the keys that all of them see are added together; what is left before and after is added query by
+// query, so a masked value is never touched.
 #pragma once
 
 #include "compute/cpu/attention_kernels.h"
@@ -21,8 +23,8 @@
 
 enum {
     MAX_HEAD_DIM = 512,
-    MAX_PAGES = 8,  // of one score tile; also ATTENTION_CHUNK / KV_PAGE_TOKENS
-    MAX_UNITS = 8,  // of one value tile
+    MAX_PAGES = 8,             // of one score tile; also ATTENTION_CHUNK / KV_PAGE_TOKENS
+    MAX_UNITS = 8,             // of one value tile
     VALUE_BLOCK_BYTES = 16384, // values passed over at once: they stay in L1 while the dims are walked
 };
 
@@ -55,7 +57,8 @@ LANES_INLINE struct v16 load_codes(enum kv_type type, const char *codes, size_t 
 
 // ---- Scores ----
 
-// q.k of nq queries with the keys of np pages from page_i on; the score of position p of query i goes to weights[i][p - chunk].
+// q.k of nq queries with the keys of np pages from page_i on; the score of position p of query i goes to
+// weights[i][p - chunk].
 LANES_INLINE void score_pages(struct tile *t, enum kv_type type, int nq, int np, uint32_t page_i)
 {
     uint32_t head_dim = t->a->head_dim;
@@ -119,7 +122,8 @@ LANES_INLINE void score_range(struct tile *t, enum kv_type type, int nq, uint32_
 
 // ---- Softmax ----
 
-// Scores of one query in [lo, hi) to weights; brings maximum, sum and what was added so far to the new maximum.
+// Scores of one query in [lo, hi) to weights; brings maximum, sum and what was added so far to the new
+// maximum.
 static void softmax_chunk(struct tile *t, int i, uint32_t lo, uint32_t hi)
 {
     const struct attention *a = t->a;
@@ -154,9 +158,10 @@ static void softmax_chunk(struct tile *t, int i, uint32_t lo, uint32_t hi)
 
 // ---- Values ----
 
-// acc[i] += weights[i][p] * value[p] for queries [q0, q0 + nq), positions [lo, hi), nu units of 16 dims from unit on.
-LANES_INLINE void add_units(struct tile *t, enum kv_type type, int q0, int nq, int nu, uint32_t unit, uint32_t lo,
-                            uint32_t hi)
+// acc[i] += weights[i][p] * value[p] for queries [q0, q0 + nq), positions [lo, hi), nu units of 16 dims from
+// unit on.
+LANES_INLINE void add_units(struct tile *t, enum kv_type type, int q0, int nq, int nu, uint32_t unit,
+                            uint32_t lo, uint32_t hi)
 {
     uint32_t head_dim = t->a->head_dim, row = t->row;
     size_t row_bytes = row * kv_code_bytes(type);
@@ -173,7 +178,8 @@ LANES_INLINE void add_units(struct tile *t, enum kv_type type, int q0, int nq, i
         uint32_t slot = p % KV_PAGE_TOKENS, end = MIN(hi, p - slot + KV_PAGE_TOKENS);
         const char *page = kv_values_page(t->a, p / KV_PAGE_TOKENS);
         const char *codes = page + slot * row_bytes + unit * 16 * kv_code_bytes(type);
-        const float *scales = (const float *)(page + kv_value_scales_at(head_dim)) + slot * kv_blocks(head_dim);
+        const float *scales =
+            (const float *)(page + kv_value_scales_at(head_dim)) + slot * kv_blocks(head_dim);
         for (; p < end; p++, w++, codes += row_bytes, scales += kv_blocks(head_dim)) {
             struct v16 v[MAX_UNITS];
             UNROLL
@@ -202,7 +208,8 @@ LANES_INLINE void add_units(struct tile *t, enum kv_type type, int q0, int nq, i
 LANES_INLINE void add_values(struct tile *t, enum kv_type type, int q0, int nq, uint32_t lo, uint32_t hi)
 {
     uint32_t n_units = t->row / 16;
-    uint32_t step = VALUE_BLOCK_BYTES / (t->row * (uint32_t)kv_code_bytes(type)) / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
+    uint32_t step =
+        VALUE_BLOCK_BYTES / (t->row * (uint32_t)kv_code_bytes(type)) / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
     step = MAX(step, KV_PAGE_TOKENS);
     while (lo < hi) {
         uint32_t end = MIN(hi, lo / step * step + step), unit = 0;
@@ -312,8 +319,8 @@ static void end_query(struct tile *t, int i, const float *sink)
         v16_store_part(out + d, v16_mul(v16_load(acc + d), factor), (int)(head_dim - d));
 }
 
-LANES_INLINE void run_tile(enum kv_type type, const struct attention *a, const struct attention_query *queries,
-                           const float *sink, uint32_t n_queries)
+LANES_INLINE void run_tile(enum kv_type type, const struct attention *a,
+                           const struct attention_query *queries, const float *sink, uint32_t n_queries)
 {
     struct tile t;
     t.a = a;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Sixteen fp32 lanes as two AVX2 registers. lanes_avx512.h offers the same names; vec_body.h and attention_body.h are written once over
-// them. Every operation is exact per lane as in cpu/ref, so both levels give the bits of ref.
+// Sixteen fp32 lanes as two AVX2 registers. lanes_avx512.h offers the same names; vec_body.h and
+// attention_body.h are written once over them. Every operation is exact per lane as in cpu/ref, so both
+// levels give the bits of ref.
 #pragma once
 
 #include <immintrin.h>
@@ -38,7 +39,8 @@ LANES_INLINE void v16_store(float *p, struct v16 a)
 // Lanes [from, to) all ones; from <= to <= 16.
 LANES_INLINE void v16_range(int from, int to, __m256i *lo, __m256i *hi)
 {
-    __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), high = _mm256_add_epi32(index, _mm256_set1_epi32(8));
+    __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+            high = _mm256_add_epi32(index, _mm256_set1_epi32(8));
     __m256i before = _mm256_set1_epi32(from - 1), end = _mm256_set1_epi32(to);
     *lo = _mm256_and_si256(_mm256_cmpgt_epi32(index, before), _mm256_cmpgt_epi32(end, index));
     *hi = _mm256_and_si256(_mm256_cmpgt_epi32(high, before), _mm256_cmpgt_epi32(end, high));
@@ -78,7 +80,8 @@ LANES_INLINE struct v16 v16_load_f16(const uint16_t *p)
 LANES_INLINE void v16_store_f16(uint16_t *p, struct v16 a)
 {
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-    _mm_storeu_si128((__m128i *)(p + 8), _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128((__m128i *)(p + 8),
+                     _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
 LANES_INLINE __m256 bf16_widen(__m128i half)

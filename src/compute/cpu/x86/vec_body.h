@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Vector operations over sixteen lanes, included by vec_avx2.c and vec_avx512.c after their lanes_*.h. A tail is a vector whose other lanes are 0 and
-// are neither loaded nor stored, so a value does not depend on its place.
+// Vector operations over sixteen lanes, included by vec_avx2.c and vec_avx512.c after their lanes_*.h. A tail
+// is a vector whose other lanes are 0 and are neither loaded nor stored, so a value does not depend on its
+// place.
 #pragma once
 
 #include "base/mem.h"
@@ -77,7 +78,8 @@ static void norm_apply_lanes(float *out, const float *x, const float *w, size_t 
         v16_store(out + i, v16_mul(v16_mul(v16_load(x + i), f), v16_load(w + i)));
     int rest = (int)(n - i);
     if (rest > 0)
-        v16_store_part(out + i, v16_mul(v16_mul(v16_load_part(x + i, rest), f), v16_load_part(w + i, rest)), rest);
+        v16_store_part(out + i, v16_mul(v16_mul(v16_load_part(x + i, rest), f), v16_load_part(w + i, rest)),
+                       rest);
 }
 
 static void add_lanes(float *out, const float *a, const float *b, size_t n)
