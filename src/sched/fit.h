@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// How large a model may be: slots and pool for the memory that there is. Pure arithmetic; the order of
+// reduction is DESIGN "Pool".
+#pragma once
+
+#include "sched/sched.h"
+
+enum { FIT_AUTO_SLOTS = 4, FIT_SLOT_TOKENS = 4096, FIT_LEAST_POOL = 2048, FIT_PAGE_TOKENS = 16 };
+
+// The largest sizes that `room_bytes` allows with a pool of at least need_tokens (what requests ask for; 0:
+// nothing). False when not even the smallest fits; *sizes is then the smallest.
+bool fit_sizes(const struct sched_options *o, const struct sched_plan *plan, uint32_t need_tokens,
+               uint64_t room_bytes, struct sched_sizes *sizes);
+uint64_t fit_bytes(const struct sched_options *o, const struct sched_plan *plan, uint32_t pool_tokens);
+// Sets the refusal: need, have, and what would fit.
+int fit_refuse(const struct sched_options *o, const struct sched_plan *plan, uint32_t need_tokens,
+               uint64_t room_bytes, struct err *err);
