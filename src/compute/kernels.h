@@ -21,7 +21,7 @@ typedef void matmul_fn(const struct matrix *m, const struct acts *a, uint32_t pa
 typedef void acts_store_q8_fn(struct acts *a, uint32_t column, uint32_t block_begin, uint32_t block_end,
                               const float *values);
 
-acts_store_q8_fn acts_store_q8_ref;
+acts_store_q8_fn acts_store_q8_ref, acts_store_q8_avx2;
 
 struct kernels {
     enum cpu_level level;
