@@ -6,6 +6,8 @@
 #include "base/err.h"
 
 int inspect_logits(int argc, char **argv);
+int inspect_tokenize(int argc, char **argv);
+int inspect_detokenize(int argc, char **argv);
 
 // Opens the weights of a model by path or by imported name; *fd is the caller's.
 int inspect_open_model(const char *name, int *fd, struct err *err);
