@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+// The server over libmicrohttpd: an epoll thread pool on a listening socket of our own. The library's limits
+// are set well above ours, so that we can answer where it would leave a client hanging.
+#include "net/http.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/http_internal.h"
+#include "net/listen.h"
+
+enum {
+    SPARE_FDS = 512,            // files, pipes and sockets that are not connections
+    SPARE_CONNECTIONS = 1024,   // beyond the limit, to answer 503 on
+    HEADER_GRACE_S = 30,        // for a request's headers, beyond the idle timeout
+    EXCESS_GRACE_S = 5,         // for those beyond the limit
+    SPARE_POOL_BYTES = 4 << 10, // of a connection's memory, for the headers of the answer
+};
+
+// --- the library's callbacks, on server threads ---
+
+static void *on_target(void *user, const char *target, struct MHD_Connection *connection)
+{
+    return request_new(user, connection, target);
+}
+
+static enum MHD_Result on_access(void *user, struct MHD_Connection *connection, const char *url,
+                                 const char *method, const char *version, const char *bytes, size_t *n,
+                                 void **request)
+{
+    size_t n_bytes = *n;
+    *n = 0; // all are taken
+    return *request != NULL ? intake_access(*request, method, version, bytes, n_bytes) : MHD_NO;
+}
+
+static int64_t header_deadline(const struct http_server *s, bool is_excess)
+{
+    int64_t seconds = is_excess ? EXCESS_GRACE_S : s->options.idle_timeout_s + HEADER_GRACE_S;
+    return clock_monotonic_ns() + seconds * NS_PER_S;
+}
+
+static void on_completed(void *user, struct MHD_Connection *connection, void **request,
+                         enum MHD_RequestTerminationCode why)
+{
+    struct http_request *r = *request;
+    if (r == NULL)
+        return;
+    if (r->wire != NULL)
+        atomic_store(&r->wire->deadline_ns, header_deadline(user, r->wire->is_excess));
+    *request = NULL;
+    request_close(r);
+}
+
+static void on_connection(void *user, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct http_server *s = user;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        bool is_excess = atomic_fetch_add(&s->n_connections, 1) >= s->options.max_connections;
+        *context = watch_add(s->watch, fd, is_excess, header_deadline(s, is_excess));
+    } else {
+        watch_remove(s->watch, *context);
+        *context = NULL;
+        atomic_fetch_sub(&s->n_connections, 1);
+    }
+}
+
+static void on_log(void *user, const char *format, va_list args)
+{
+    char text[512];
+    if (!log_is_on(LOG_DEBUG))
+        return;
+    vsnprintf(text, sizeof text, format, args);
+    text[strcspn(text, "\r\n")] = 0;
+    log_debug("net", "%s", text);
+}
+
+// --- start ---
+
+// Raises the limit of open files to what `n` connections need; returns how many connections fit.
+static int raise_fd_limit(int n)
+{
+    struct rlimit limit;
+    rlim_t need = (rlim_t)n + SPARE_CONNECTIONS + SPARE_FDS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return n;
+    if (limit.rlim_cur < need) {
+        limit.rlim_cur = MIN(need, limit.rlim_max);
+        setrlimit(RLIMIT_NOFILE, &limit);
+        getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur >= need)
+        return n;
+    rlim_t spare = MIN((rlim_t)SPARE_CONNECTIONS + SPARE_FDS, limit.rlim_cur / 2);
+    int fits = (int)(limit.rlim_cur - spare);
+    log_warn("net", "the limit of open files is %llu: at most %d connections instead of %d",
+             (unsigned long long)limit.rlim_cur, fits, n);
+    return fits;
+}
+
+static int open_listener(const struct http_server_options *o, struct err *err)
+{
+    if (o->listen_fd >= 0)
+        return o->listen_fd;
+    return o->unix_path != NULL ? listen_unix(o->unix_path, err) : listen_tcp(o->host, o->port, err);
+}
+
+static struct MHD_Daemon *start_daemon(struct http_server *s, int listen_fd)
+{
+    const struct http_server_options *o = &s->options;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    unsigned n_threads = (unsigned)o->n_threads;
+    // The library divides its limit among its threads, and connections need not spread evenly.
+    unsigned limit = ((unsigned)o->max_connections + SPARE_CONNECTIONS) * n_threads;
+    struct MHD_OptionItem pool[] = {{MHD_OPTION_THREAD_POOL_SIZE, n_threads, NULL},
+                                    {MHD_OPTION_END, 0, NULL}};
+    if (n_threads < 2)
+        pool[0] = pool[1];
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_access, s,    //
+                            MHD_OPTION_EXTERNAL_LOGGER, on_log, s, // first: it serves the other options
+                            MHD_OPTION_LISTEN_SOCKET, listen_fd,   //
+                            MHD_OPTION_CONNECTION_LIMIT, limit,    //
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, o->max_header_bytes + SPARE_POOL_BYTES, //
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)o->idle_timeout_s,                 //
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1,                                            //
+                            MHD_OPTION_URI_LOG_CALLBACK, on_target, s,                                  //
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,                               //
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,                             //
+                            MHD_OPTION_ARRAY, pool,                                                     //
+                            MHD_OPTION_END);
+}
+
+void server_unref(struct http_server *s)
+{
+    if (atomic_fetch_sub(&s->refs, 1) != 1)
+        return;
+    free(s->unix_path);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+struct http_server *http_server_new(const struct http_server_options *options, struct err *err)
+{
+    assert(options->handler != NULL);
+    struct http_server *s = xcalloc(1, sizeof *s);
+    atomic_init(&s->refs, 1);
+    pthread_mutex_init(&s->lock, NULL);
+    list_init(&s->requests);
+    s->options = *options;
+    s->options.n_threads = options->n_threads > 0 ? options->n_threads : 2;
+    int listen_fd = open_listener(options, err);
+    if (listen_fd < 0)
+        goto failed;
+    listen_describe(listen_fd, &s->port, &s->is_loopback);
+    s->unix_path = options->unix_path != NULL && options->listen_fd < 0 ? xstrdup(options->unix_path) : NULL;
+    s->options.max_connections = raise_fd_limit(options->max_connections);
+    s->watch = watch_new(err);
+    if (s->watch == NULL)
+        goto failed;
+    s->daemon = start_daemon(s, listen_fd);
+    if (s->daemon != NULL)
+        return s;
+    err_set(err, ERR_INTERNAL, "cannot start the HTTP server (see the debug log)");
+failed:
+    if (listen_fd >= 0)
+        close(listen_fd);
+    watch_free(s->watch);
+    server_unref(s);
+    return NULL;
+}
+
+// --- running and stopping ---
+
+uint16_t http_server_port(const struct http_server *s)
+{
+    return s->port;
+}
+
+bool http_server_is_loopback(const struct http_server *s)
+{
+    return s->is_loopback;
+}
+
+size_t http_server_connection_count(struct http_server *s)
+{
+    return (size_t)atomic_load(&s->n_connections);
+}
+
+size_t http_server_waiting_body_bytes(struct http_server *s)
+{
+    return atomic_load(&s->waiting_body_bytes);
+}
+
+void http_server_stop_accepting(struct http_server *s)
+{
+    if (atomic_exchange(&s->is_draining, true))
+        return;
+    int fd = MHD_quiesce_daemon(s->daemon);
+    if (fd >= 0)
+        close(fd);
+    if (s->unix_path != NULL)
+        unlink(s->unix_path);
+}
+
+// Wakes every sleeping connection: the library must not be stopped while one is suspended. Those that come to
+// be later see is_stopping.
+static void leave_all(struct http_server *s)
+{
+    size_t n = 0, capacity = 0;
+    struct http_request **all = NULL;
+    pthread_mutex_lock(&s->lock);
+    LIST_EACH(&s->requests, node)
+    {
+        if (n == capacity) {
+            capacity = MAX(capacity * 2, 64);
+            all = xrealloc(all, capacity * sizeof(struct http_request *));
+        }
+        all[n] = LIST_OWNER(node, struct http_request, node);
+        request_ref(all[n++]);
+    }
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < n; i++) {
+        request_leave(all[i]);
+        request_unref(all[i]);
+    }
+    free(all);
+}
+
+void http_server_free(struct http_server *s)
+{
+    if (s == NULL)
+        return;
+    http_server_stop_accepting(s);
+    atomic_store(&s->is_stopping, true);
+    leave_all(s);
+    MHD_stop_daemon(s->daemon);
+    watch_free(s->watch);
+    server_unref(s);
+}
