@@ -1,17 +1,180 @@
 // SPDX-License-Identifier: MIT
+// argv to a row of the command table. A row says all there is to know of a command: what runs it, its
+// operands, its flags; help is printed from it, and so are completions and manual pages. A new command is one
+// row here and one file in its room.
 #include <stdio.h>
 #include <string.h>
 
+#include "base/args.h"
+#include "base/mem.h"
+#include "base/options.h"
 #include "inspect/inspect.h"
+
+struct command {
+    const char *name, *alias; // alias may be NULL
+    const char *operands, *summary;
+    int (*run)(const struct args *a);      // with its arguments parsed by the flags below, or
+    int (*run_raw)(int argc, char **argv); // one that reads its own; the flags below are for help
+    const struct args_flag *flags;
+    int min_operands, max_operands; // -1: any number
+    bool takes_options;             // the rows of base/options.h are flags too
+    bool loads_options;             // itself, in its own way
+    bool is_hidden;
+};
+
+static const struct args_flag tokenize_flags[] = {
+    {"plain", 0, ARGS_SWITCH, NULL, "read special tokens in the text as plain text"},
+    {"bos", 0, ARGS_SWITCH, NULL, "put the token in front that begins a prompt, if the model wants one"},
+    {NULL},
+};
+
+static const struct args_flag logits_flags[] = {
+    {"ids", 0, ARGS_TEXT, "1,2,3|@FILE", "token ids, fed from position 0"},
+    {"pos", 0, ARGS_TEXT, "0,2", "positions to print; else the last"},
+    {"top", 0, ARGS_UINT, "N", "only the N largest, with their ids"},
+    {"kv-type", 0, ARGS_TEXT, "TYPE", "of cached keys and values: f16, f32, bf16, q8_0"},
+    {"context-size", 0, ARGS_UINT, "N", "room in the cache"},
+    {"chunk", 0, ARGS_UINT, "N", "tokens computed together"},
+    {"threads", 0, ARGS_UINT, "N", "compute threads"},
+    {"cpu", 0, ARGS_TEXT, "LEVEL", "highest CPU level: ref, avx2, avx512vnni"},
+    {NULL},
+};
+
+static const struct command commands[] = {
+    {"tokenize", NULL, "MODEL", "text on stdin to token ids", NULL, inspect_tokenize, tokenize_flags, 1, 1},
+    {"detokenize", NULL, "MODEL", "token ids on stdin to text", NULL, inspect_detokenize, NULL, 1, 1},
+    {"logits", NULL, "MODEL --ids IDS", "a model's numbers for given ids", NULL, inspect_logits, logits_flags,
+     1, 1},
+};
+
+static const char *const explanation =
+    "Options may be set by flag, by DROVER_X or OLLAMA_X in the environment, or in drover.conf.\n";
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (strcmp(commands[i].name, name) == 0 ||
+            (commands[i].alias != NULL && strcmp(commands[i].alias, name) == 0))
+            return &commands[i];
+    return NULL;
+}
+
+static void print_help(FILE *out)
+{
+    fprintf(out, "Usage: drover COMMAND [FLAGS] [OPERANDS]\n\nA server of language models for many people at "
+                 "once.\n\nCommands:\n");
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (!commands[i].is_hidden)
+            fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\n'drover COMMAND --help' tells about one, 'drover --version' which drover this is.\n");
+}
+
+static void print_command_help(FILE *out, const struct command *c)
+{
+    fprintf(out, "Usage: drover %s [FLAGS]%s%s\n\n%s", c->name, c->operands[0] ? " " : "", c->operands,
+            c->summary);
+    if (c->alias != NULL)
+        fprintf(out, " (also: %s)", c->alias);
+    fprintf(out, "\n\nFlags:\n");
+    args_print_flags(out, c->flags, c->takes_options);
+    if (c->takes_options)
+        fprintf(out, "\n%s", explanation);
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+static int refuse(const struct command *c, const char *message)
+{
+    fprintf(stderr, "Error: %s\nUsage: drover %s [FLAGS]%s%s\n", message, c->name, c->operands[0] ? " " : "",
+            c->operands);
+    return 2;
+}
+
+static int run_parsed(const struct command *c, int argc, char **argv)
+{
+    struct args a;
+    struct err err = {0};
+    int rc;
+    if (args_parse(&a, c->flags, c->takes_options, argc, argv, &err) != 0) {
+        rc = refuse(c, err.message);
+    } else if (a.wants_help) {
+        print_command_help(stdout, c);
+        rc = 0;
+    } else if (a.n_operands < c->min_operands) {
+        rc = refuse(c, "too few arguments");
+    } else if (c->max_operands >= 0 && a.n_operands > c->max_operands) {
+        rc = refuse(c, "too many arguments");
+    } else {
+        rc = c->run(&a);
+    }
+    args_fini(&a);
+    return rc;
+}
+
+static int run_command(const struct command *c, int argc, char **argv)
+{
+    if (!c->loads_options)
+        options_load(false);
+    if (c->run != NULL)
+        return run_parsed(c, argc, argv);
+    if (asks_for_help(argc, argv)) {
+        print_command_help(stdout, c);
+        return 0;
+    }
+    return c->run_raw(argc, argv);
+}
+
+// What a program that expects Ollama under this name reads is in Ollama's form.
+static void print_version(const char *program)
+{
+    const char *slash = strrchr(program, '/');
+    bool is_ollama = strcmp(slash != NULL ? slash + 1 : program, "ollama") == 0;
+    printf(is_ollama ? "ollama version is %s\n" : "drover %s\n", DROVER_VERSION);
+}
+
+static int help(int argc, char **argv)
+{
+    const struct command *c = argc > 2 ? find_command(argv[2]) : NULL;
+    if (argc > 2 && c == NULL) {
+        fprintf(stderr, "Error: unknown command \"%s\"\n", argv[2]);
+        return 2;
+    }
+    if (c != NULL)
+        print_command_help(stdout, c);
+    else
+        print_help(stdout);
+    return 0;
+}
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "logits") == 0)
-        return inspect_logits(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "tokenize") == 0)
-        return inspect_tokenize(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "detokenize") == 0)
-        return inspect_detokenize(argc - 1, argv + 1);
-    printf("drover %s\n", DROVER_VERSION);
-    return argc > 1 && argv[1][0] != '-';
+    const char *name = argc > 1 ? argv[1] : "";
+    const struct command *c = find_command(name);
+    int rc;
+    if (c != NULL) {
+        rc = run_command(c, argc - 1, argv + 1);
+    } else if (strcmp(name, "--version") == 0 || strcmp(name, "-v") == 0) {
+        print_version(argv[0]);
+        rc = 0;
+    } else if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        rc = help(argc, argv);
+    } else if (name[0] == 0) {
+        print_help(stderr);
+        rc = 2;
+    } else {
+        fprintf(stderr, "Error: unknown %s \"%s\"\nRun 'drover --help' for usage.\n",
+                name[0] == '-' ? "flag" : "command", name);
+        rc = 2;
+    }
+    if (fflush(stdout) != 0 && rc == 0) {
+        perror("Error: standard output");
+        rc = 1;
+    }
+    return rc;
 }

@@ -213,7 +213,8 @@ static void fill_or_warn(enum option_id id, const char *raw, const char *source)
     struct err err = {0};
     char *text = trimmed(raw);
     if (text[0] != 0 && fill(id, text, source, &err) != 0)
-        log_warn("options", "%s: %s: %s, staying with %s", source, rows[id].name, err.message, options_text(id));
+        log_warn("options", "%s: %s: %s, staying with %s", source, rows[id].name, err.message,
+                 options_text(id));
     free(text);
 }
 

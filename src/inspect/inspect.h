@@ -3,11 +3,13 @@
 // the exit code: 0 done, 1 failed, 2 wrong usage.
 #pragma once
 
+#include "base/args.h"
 #include "base/err.h"
 
 int inspect_logits(int argc, char **argv);
 int inspect_tokenize(int argc, char **argv);
 int inspect_detokenize(int argc, char **argv);
+int inspect_import(const struct args *a); // FILE.gguf [NAME]
 
 // Opens the weights of a model by path or by imported name; *fd is the caller's.
 int inspect_open_model(const char *name, int *fd, struct err *err);

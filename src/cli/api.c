@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+// One base URL from the options, one way to read errors. Lines of a stream are cut here: a piece of the body
+// may hold half a line or many.
+#include "cli/api.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/options.h"
+#include "net/client.h"
+#include "net/hosts.h"
+
+enum { MAX_LINE_BYTES = 8 << 20, URL_BYTES = HOSTS_URL_BYTES + 256 };
+
+static const char *const json_headers[] = {"Content-Type: application/json",
+                                           "User-Agent: drover/" DROVER_VERSION, NULL};
+
+static int make_url(const char *path, char out[URL_BYTES], struct err *err)
+{
+    static bool is_ready;
+    if (!is_ready && http_client_init(err) != 0)
+        return -1;
+    is_ready = true;
+    char base[HOSTS_URL_BYTES];
+    struct hosts_address address = hosts_parse(options_text(OPT_HOST));
+    if (address.port_is_bad)
+        fprintf(stderr, "Warning: %s \"%s\": no valid port, using %u\n", options_source(OPT_HOST),
+                options_text(OPT_HOST), address.port);
+    hosts_format_client_url(&address, base);
+    snprintf(out, URL_BYTES, "%s%s", base, path);
+    return 0;
+}
+
+static enum err_code code_of(int status)
+{
+    switch (status) {
+    case 400:
+        return ERR_INVALID;
+    case 403:
+        return ERR_FORBIDDEN;
+    case 404:
+        return ERR_NOT_FOUND;
+    case 503:
+        return ERR_BUSY;
+    default:
+        return ERR_INTERNAL;
+    }
+}
+
+// What the server said of a status that is no success.
+static int refuse(const struct http_client_reply *reply, struct err *err)
+{
+    struct err why = {0};
+    json_t *body = json_parse_first(strbuf_slice(&reply->body), &why);
+    const char *text = json_string_value(json_object_get(body, "error"));
+    if (text == NULL)
+        text = json_string_value(json_object_get(json_object_get(body, "error"), "message"));
+    if (text != NULL)
+        err_set(err, code_of(reply->status), "%s", text);
+    else
+        err_set(err, code_of(reply->status), "the server answered with status %d", reply->status);
+    json_decref(body);
+    return -1;
+}
+
+static int request(const struct http_client_call *call, struct http_client_reply *reply, struct err *err)
+{
+    struct err why = {0};
+    if (http_client_request(call, reply, &why) != 0) {
+        if (reply->end == HTTP_CLIENT_REFUSED)
+            return err_set(err, ERR_BUSY,
+                           "could not connect to drover server, run 'drover serve' to start it");
+        return err_set(err, why.code, "%s", why.message);
+    }
+    if (reply->status < 200 || reply->status > 299)
+        return refuse(reply, err);
+    return 0;
+}
+
+int api_call(const char *path, struct slice body, json_t **answer, struct err *err)
+{
+    char url[URL_BYTES];
+    struct http_client_reply reply = {0};
+    json_t *value = NULL;
+    if (make_url(path, url, err) != 0)
+        return -1;
+    struct http_client_call call = {.url = url, .headers = json_headers, .body = body};
+    if (body.n == 0)
+        call.body.at = NULL;
+    int rc = request(&call, &reply, err);
+    if (rc == 0 && answer != NULL) {
+        struct err why = {0};
+        value = json_parse_first(strbuf_slice(&reply.body), &why);
+        if (value == NULL)
+            rc = err_set(err, ERR_INTERNAL, "the server's answer is not JSON: %s", why.message);
+    }
+    if (answer != NULL)
+        *answer = value;
+    http_client_reply_fini(&reply);
+    return rc;
+}
+
+// ---- Streams ----
+
+struct stream {
+    struct strbuf rest; // of a line whose end has not come yet
+    api_line_fn *on_line;
+    void *user;
+    struct err err;
+};
+
+static int take_line(struct stream *s, struct slice text)
+{
+    if (text.n == 0)
+        return 0;
+    json_t *line = json_parse(text, &s->err);
+    if (line == NULL)
+        return err_prefix(&s->err, "the server's answer is not JSON");
+    const char *failure = json_string_value(json_object_get(line, "error"));
+    int rc =
+        failure != NULL ? err_set(&s->err, ERR_INTERNAL, "%s", failure) : s->on_line(s->user, line, &s->err);
+    json_decref(line);
+    return rc;
+}
+
+static bool on_data(void *user, struct slice bytes)
+{
+    struct stream *s = user;
+    while (bytes.n > 0) {
+        const char *end = memchr(bytes.at, '\n', bytes.n);
+        size_t n = end != NULL ? (size_t)(end - bytes.at) : bytes.n;
+        strbuf_push(&s->rest, bytes.at, n);
+        if (s->rest.overflow) {
+            err_set(&s->err, ERR_TOO_LARGE, "a line of the server's answer is too long");
+            return false;
+        }
+        if (end == NULL)
+            return true;
+        if (take_line(s, strbuf_slice(&s->rest)) != 0)
+            return false;
+        strbuf_reset(&s->rest);
+        bytes = slice_make(end + 1, bytes.n - n - 1);
+    }
+    return true;
+}
+
+int api_stream(const char *path, struct slice body, const volatile sig_atomic_t *cancel, api_line_fn *on_line,
+               void *user, struct err *err)
+{
+    char url[URL_BYTES];
+    struct http_client_reply reply = {0};
+    struct stream s = {.rest = STRBUF_INIT(MAX_LINE_BYTES), .on_line = on_line, .user = user};
+    if (make_url(path, url, err) != 0)
+        return -1;
+    const struct http_client_call call = {
+        .url = url, .headers = json_headers, .body = body, .cancel = cancel, .on_data = on_data, .user = &s};
+    struct err why = {0};
+    int rc = request(&call, &reply, &why);
+    if (rc == 0)
+        rc = take_line(&s, strbuf_slice(&s.rest)); // a single object comes without a newline
+    if (s.err.code != ERR_NONE)
+        rc = err_set(err, s.err.code, "%s", s.err.message);
+    else if (rc != 0)
+        err_set(err, why.code, "%s", why.message);
+    strbuf_fini(&s.rest);
+    http_client_reply_fini(&reply);
+    return rc;
+}
+
+int api_fail(const struct err *err)
+{
+    fprintf(stderr, "Error: %s\n", err->message[0] ? err->message : err_text(err->code));
+    return 1;
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// The commands that talk to a server: they speak HTTP like any client and know nothing of models. Results go
+// to stdout, everything else to stderr. Each returns the exit code: 0, 1 (failed, "Error: ..." was printed)
+// or 2 (wrong usage). Main thread; the program ends after one of them.
+#pragma once
+
+#include "base/args.h"
+
+extern const struct args_flag cli_run_flags[], cli_list_flags[], cli_show_flags[];
+
+int cli_run(const struct args *a);  // MODEL [PROMPT...]
+int cli_list(const struct args *a); // [PREFIX]
+int cli_ps(const struct args *a);   // [PREFIX]
+int cli_show(const struct args *a); // MODEL
+int cli_stop(const struct args *a); // MODEL
