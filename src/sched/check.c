@@ -57,7 +57,8 @@ static void check_model(const struct sched *s, const struct sched_model *m)
     require(!m->is_draining || m->state == SCHED_READY || m->state == SCHED_STOPPING,
             "only a loaded model drains");
     bool loaded = m->state == SCHED_LOADING || m->state == SCHED_READY;
-    require(loaded ? room_is_held(m) : !room_is_held(m) || m->state == SCHED_STOPPING, "sizes are set while memory is held");
+    require(loaded ? room_is_held(m) : !room_is_held(m) || m->state == SCHED_STOPPING,
+            "sizes are set while memory is held");
     require(m->expires_at_ns == INT64_MAX || sched_model_is_idle(m), "only an idle model has a timer");
     require(!sched_model_is_idle(m) || m->keep_alive_ns != 0, "keep_alive 0 unloads at once");
     if (m->state != SCHED_READY || m->n_waiting == 0 || m->n_running >= m->sizes.n_slots)
@@ -65,7 +66,7 @@ static void check_model(const struct sched *s, const struct sched_model *m)
     const struct sched_request *first = LIST_OWNER(m->waiting.next, struct sched_request, in_model);
     bool held_back =
         (m->is_draining && first->order >= m->drain_order) || first->need_tokens > m->sizes.pool_tokens;
-    require(held_back, "a free slot of a loaded model never stays empty while a request waits for it");
+    require(held_back, "a free slot never stays empty while a request waits for it");
 }
 
 void sched_check(const struct sched *s)

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+// A request on its way: what it is, who waits for its events, and what a second runner needs to go on where
+// the first one died. It is freed with the last reference, so that neither side can pull it away from under
+// the other.
+#include "host/state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+enum { MAX_GENERATED = 1 << 24 };
+
+struct job *job_new(struct host *h, struct hosted *m, const struct host_submission *s)
+{
+    struct job *j = xcalloc(1, sizeof *j);
+    list_init(&j->open);
+    atomic_init(&j->refs, 2); // the submitter's and the host's
+    j->id = h->next_id++;
+    j->model = m;
+    j->request = s->request;
+    j->on_event = s->on_event;
+    j->user = s->user;
+    j->sched.is_load = s->request == NULL;
+    if (s->request != NULL) {
+        s->request->id = j->id;
+        j->sched.need_tokens = (uint32_t)MAX(s->request->params.num_ctx, 0);
+        j->waiting_bytes = request_bytes(s->request);
+    }
+    return j;
+}
+
+void job_ref(struct job *j)
+{
+    atomic_fetch_add_explicit(&j->refs, 1, memory_order_relaxed);
+}
+
+void job_unref(struct job *j)
+{
+    if (j == NULL || atomic_fetch_sub_explicit(&j->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    if (j->request != NULL)
+        request_fini(j->request);
+    free(j->request);
+    free(j->ids);
+    free(j);
+}
+
+bool job_close(struct host *h, struct job *j)
+{
+    if (j->is_closed)
+        return false;
+    j->is_closed = true;
+    list_remove(&j->open);
+    h->waiting_bytes -= j->waiting_bytes;
+    j->waiting_bytes = 0;
+    return true;
+}
+
+void job_deliver(struct host *h, struct job *j, const struct event *e)
+{
+    bool is_last = e->kind == EVENT_DONE || e->kind == EVENT_ERROR;
+    pthread_mutex_lock(&h->mutex);
+    bool deliver = !j->is_closed;
+    if (deliver && is_last) {
+        job_close(h, j);
+        h->n_finished++;
+    }
+    j->is_delivering = deliver;
+    pthread_mutex_unlock(&h->mutex);
+    if (!deliver)
+        return;
+    j->on_event(j->user, e);
+    pthread_mutex_lock(&h->mutex);
+    j->is_delivering = false;
+    pthread_cond_broadcast(&h->delivered);
+    pthread_mutex_unlock(&h->mutex);
+    if (is_last)
+        job_unref(j); // the host's
+}
+
+void job_deliver_error(struct host *h, struct job *j, const struct err *why)
+{
+    struct event e = {.kind = EVENT_ERROR, .request_id = j->id, .error = *why};
+    job_deliver(h, j, &e);
+}
+
+int job_remember(struct job *j, const struct event *e, struct err *err)
+{
+    if (e->kind == EVENT_PROMPT) {
+        uint64_t hash = map_hash(e->prompt_ids, e->n_prompt * sizeof *e->prompt_ids);
+        if (j->has_prompt && hash != j->prompt_hash)
+            return err_set(
+                err, ERR_INTERNAL,
+                "the model runner has unexpectedly stopped, and its successor reads the prompt differently");
+        j->prompt_hash = hash;
+        return 0;
+    }
+    if (e->kind != EVENT_TOKENS)
+        return 0;
+    if (e->n_ids > MAX_GENERATED - j->n_ids)
+        return err_set(err, ERR_INTERNAL, "the model runner generates without end");
+    if (j->n_ids + e->n_ids > j->ids_capacity) {
+        j->ids_capacity = MAX(j->n_ids + e->n_ids, j->ids_capacity * 2);
+        j->ids = xrealloc(j->ids, MAX(j->ids_capacity, 64ul) * sizeof *j->ids);
+        j->ids_capacity = MAX(j->ids_capacity, 64ul);
+    }
+    if (e->n_ids > 0)
+        memcpy(j->ids + j->n_ids, e->ids, e->n_ids * sizeof *e->ids);
+    j->n_ids += e->n_ids;
+    return 0;
+}
+
+void job_encode(const struct job *j, struct strbuf *out)
+{
+    struct request r = *j->request; // borrows all of it
+    r.replay_ids = j->ids;
+    r.n_replay_ids = j->n_ids;
+    request_encode(&r, out);
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+// What the files of host/ share. Private.
+//
+// Who owns what: struct host and everything reached from it is guarded by `mutex`, held for short pieces
+// only, never over a send, a spawn or on_event. Exceptions: a link and its wire belong to the host's thread
+// alone; a job's `request` never changes after admission; a job's replay bookkeeping (ids, prompt_*) belongs
+// to the host's thread.
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "frames/message.h"
+#include "frames/wire.h"
+#include "host/host.h"
+#include "host/spawn.h"
+#include "sched/sched.h"
+
+struct hosted; // a model that the host knows
+struct link;   // its process
+
+struct job {
+    struct sched_request sched;
+    struct list open; // host.jobs or host.unloads
+    atomic_int refs;  // the submitter's, the host's until it is closed, the thread's while it works on it
+    uint64_t id;
+    struct hosted *model;
+    struct request *request; // NULL: only loads
+    size_t waiting_bytes;    // counted in host.waiting_bytes
+    int64_t started_ns;      // dispatched
+    host_event_fn *on_event;
+    void *user;
+    bool is_closed;     // the last event is delivered or being delivered, or it was cancelled
+    bool is_delivering; // on_event runs
+    // for a new runner after a crash
+    uint32_t *ids; // generated so far
+    size_t n_ids, ids_capacity;
+    bool has_prompt;
+    uint64_t prompt_hash;
+};
+
+struct hosted {
+    struct list all; // host.models
+    struct sched_model *sched;
+    char *blob_digest, *blob_path, *name, *manifest_digest, *details_json; // as the latest submission said
+    struct runner_stats stats;
+    struct load_progress progress;
+    int pid; // 0: no process
+    int64_t load_started_ns;
+    struct link *link; // the host's thread's
+};
+
+struct cancel_note {
+    struct list all; // host.cancels
+    struct hosted *model;
+    uint64_t job_id;
+};
+
+struct host {
+    pthread_mutex_t mutex;
+    pthread_cond_t delivered;
+    pthread_t thread;
+    struct host_options options;
+    char *kv_type, *cpu_level;
+    int n_threads;
+    int epoll_fd, wake_fd;
+    struct sched *sched;
+    struct list models, jobs, cancels, unloads;
+    uint64_t next_id, waiting_bytes;
+    uint64_t n_started, n_finished, n_rejected, n_cancelled;
+    double service_s; // moving average of how long a request runs
+    bool is_stopping;
+    // the host's thread's
+    struct list links;
+    struct strbuf scratch; // of event_decode
+    struct strbuf message; // being encoded
+};
+
+// ---- job.c ----
+struct job *job_new(struct host *h, struct hosted *m, const struct host_submission *s);
+void job_ref(struct job *j);
+// Marks the end: no event follows. The caller holds the mutex, and unrefs afterwards. False: it was closed
+// already.
+bool job_close(struct host *h, struct job *j);
+// Delivers an event unless the job is closed; the last one closes it. Without the mutex; host's thread.
+void job_deliver(struct host *h, struct job *j, const struct event *e);
+void job_deliver_error(struct host *h, struct job *j, const struct err *why);
+// Remembers what a new runner has to replay. -1: the runner contradicts what was said before a crash, or
+// itself.
+int job_remember(struct job *j, const struct event *e, struct err *err);
+void job_encode(const struct job *j, struct strbuf *out);
+
+// ---- link.c ----
+struct link {
+    struct list all; // host.links
+    struct hosted *model;
+    struct child child;
+    struct wire wire;
+    bool said_hello;
+    bool socket_open;   // watched and in use
+    bool process_gone;  // reaped
+    bool wants_write;   // EPOLLOUT is on
+    int64_t kill_at_ns; // INT64_MAX: not ending
+    struct list unsent; // of struct unsent_job: requests for which the send queue had no room
+};
+
+int link_start(struct host *h, struct hosted *m, struct err *err);
+void link_load(struct host *h, struct link *l, const struct sched_sizes *sizes);
+void link_submit(struct host *h, struct link *l, struct job *j);
+void link_cancel(struct host *h, struct link *l, uint64_t job_id);
+void link_end(struct host *h, struct link *l); // asks it to leave; kills it after a while
+void link_on_socket(struct host *h, struct link *l);
+void link_on_process(struct host *h, struct link *l); // it has ended: reads what it left, reports
+void link_on_time(struct link *l, int64_t now_ns);
+void link_free(struct host *h, struct link *l); // kills it if need be
+
+// ---- thread.c ----
+void *thread_run(void *host);
+void thread_wake(struct host *h);
+void thread_read_budget(struct host *h);

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// Runners that do not keep to what was agreed: chosen by the first word of the model file.
+#pragma once
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "frames/message.h"
+#include "frames/wire.h"
+#include "runner/runner.h"
+
+static void wait_for_the_end(void)
+{
+    char bytes[4096];
+    while (read(3, bytes, sizeof bytes) > 0)
+        ;
+}
+
+static void say(const void *bytes, size_t n)
+{
+    if (write(3, bytes, n) != (ssize_t)n)
+        _exit(4);
+}
+
+static void say_hello_and(enum frame_type type, size_t n_payload)
+{
+    struct wire w;
+    struct strbuf b = STRBUF_INIT(1000);
+    static const char zeros[64];
+    wire_init(&w, dup(3), 1000, 10000);
+    hello_encode(&b);
+    wire_push(&w, FRAME_HELLO, 0, b.at, b.n, NULL);
+    wire_push(&w, (uint16_t)type, 0, zeros, n_payload, NULL);
+    wire_flush(&w, NULL);
+    wire_fini(&w);
+    strbuf_fini(&b);
+}
+
+// What a test program's main calls first: a runner's process does not come back.
+static void be_a_runner(int argc, char **argv)
+{
+    char how[64] = "";
+    if (argc < 2 || strcmp(argv[1], "runner") != 0)
+        return;
+    if (pread(4, how, sizeof how - 1, 0) < 0)
+        exit(5);
+    if (strncmp(how, "mute", 4) == 0) {
+        wait_for_the_end();
+    } else if (strncmp(how, "garbage", 7) == 0) {
+        say("this is not what was agreed on, not at all", 42);
+        wait_for_the_end();
+    } else if (strncmp(how, "half", 4) == 0) {
+        say("\x10\0\0\0\1\0\0\0", 8); // half a header, then the end
+    } else if (strncmp(how, "stranger", 8) == 0) {
+        say("\3\0\0\0\1\0\0\0\0\0\0\0abc", 15); // a hello that is none
+        wait_for_the_end();
+    } else if (strncmp(how, "early", 5) == 0) {
+        say_hello_and(FRAME_READY, 36); // ready before it was told to load
+        wait_for_the_end();
+    } else if (strncmp(how, "event", 5) == 0) {
+        say_hello_and(FRAME_EVENT, 40); // a broken event
+        wait_for_the_end();
+    } else {
+        exit(runner_main(argc, argv));
+    }
+    exit(0);
+}
