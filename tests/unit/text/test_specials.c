@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+// Which special tokens are cut out, against the plain definition: for each token, longest text first, every
+// occurrence in what is left.
+#include "../test.h"
+
+#include "base/mem.h"
+#include "text/specials.h"
+
+struct token {
+    char text[8];
+    bool always;
+};
+
+static uint32_t random_state = 7;
+
+static uint32_t random_below(uint32_t n)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return (random_state >> 8) % n;
+}
+
+// owner[i]: the id that covers byte i + 1, negative where it begins; 0: plain text.
+static void cut_plainly(const struct token *tokens, int n_tokens, const char *text, int n, bool with_control,
+                        int *owner)
+{
+    memset(owner, 0, (size_t)n * sizeof *owner);
+    for (int length = 8; length > 0; length--) {
+        for (int at = 0; at + length <= n; at++) {
+            for (int id = 0; id < n_tokens; id++) {
+                bool is_free = true;
+                if ((int)strlen(tokens[id].text) != length ||
+                    memcmp(text + at, tokens[id].text, (size_t)length) != 0 ||
+                    !(with_control || tokens[id].always))
+                    continue;
+                for (int i = 0; i < length; i++)
+                    is_free &= owner[at + i] == 0;
+                for (int i = 0; i < length && is_free; i++)
+                    owner[at + i] = i == 0 ? -(id + 1) : id + 1;
+            }
+        }
+    }
+}
+
+static void check_text(const struct specials *s, const struct token *tokens, int n_tokens, bool with_control)
+{
+    char text[61];
+    int owner[60], n = (int)random_below(60);
+    struct special_hit *hits;
+    for (int i = 0; i < n; i++)
+        text[i] = (char)('a' + random_below(3));
+    cut_plainly(tokens, n_tokens, text, n, with_control, owner);
+    uint32_t n_hits = specials_find(s, slice_make(text, (size_t)n), with_control, &hits), k = 0;
+    for (int i = 0; i < n; i++) {
+        if (owner[i] >= 0)
+            continue;
+        if (k >= n_hits || hits[k].at != (uint32_t)i || hits[k].id != (uint32_t)(-owner[i] - 1))
+            fail_msg("text %.*s: wrong at %d", n, text, i);
+        k++;
+    }
+    assert_int_equal(k, n_hits);
+    free(hits);
+}
+
+static void random_tokens_in_random_texts(void **state)
+{
+    for (int round = 0; round < 2000; round++) {
+        struct specials s;
+        struct token tokens[8] = {0};
+        int n_tokens = 0;
+        specials_init(&s);
+        for (int i = 0; i < 8; i++) {
+            struct token *t = &tokens[n_tokens];
+            bool is_new = true;
+            *t = (struct token){.always = random_below(2) == 0};
+            for (uint32_t k = 0, n = 1 + random_below(6); k < n; k++)
+                t->text[k] = (char)('a' + random_below(2));
+            for (int k = 0; k < n_tokens; k++)
+                is_new &= strcmp(tokens[k].text, t->text) != 0;
+            if (is_new)
+                specials_add(&s, slice_of(t->text), (uint32_t)n_tokens++, t->always);
+        }
+        for (int i = 0; i < 10; i++)
+            check_text(&s, tokens, n_tokens, i % 2 == 0);
+        specials_fini(&s);
+    }
+}
+
+// Runs of 1 to 31 spaces are tokens, as in Gemma's vocabulary: a million spaces, one more than a whole number
+// of the longest.
+static void a_long_run_of_spaces(void **state)
+{
+    static const char spaces[] = "                               "; // 31
+    const size_t n = 31 * 32258 + 1;
+    struct specials s;
+    struct special_hit *hits;
+    char *text = malloc(n);
+    memset(text, ' ', n);
+    specials_init(&s);
+    for (uint32_t i = 2; i <= 31; i++)
+        specials_add(&s, slice_make(spaces, i), i, true);
+    uint32_t n_hits = specials_find(&s, slice_make(text, n), false, &hits);
+    assert_int_equal(n_hits, 32258);
+    for (uint32_t i = 0; i < n_hits; i++)
+        assert_true(hits[i].at == i * 31 && hits[i].n == 31 && hits[i].id == 31);
+    free(hits);
+    free(text);
+    specials_fini(&s);
+}
+
+static void no_tokens_and_empty_texts(void **state)
+{
+    struct specials s;
+    struct special_hit *hits;
+    specials_init(&s);
+    assert_int_equal(specials_find(&s, slice_of("text"), true, &hits), 0);
+    assert_null(hits);
+    specials_add(&s, slice_of(""), 3, true);
+    specials_add(&s, slice_make("\0\xFF", 2), 4, true);
+    assert_int_equal(specials_find(&s, slice_of(""), true, &hits), 0);
+    assert_int_equal(specials_find(&s, slice_make("a\0\xFF\0", 4), true, &hits), 1);
+    assert_int_equal(hits[0].at, 1);
+    free(hits);
+    specials_fini(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_tokens_in_random_texts),
+        cmocka_unit_test(a_long_run_of_spaces),
+        cmocka_unit_test(no_tokens_and_empty_texts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
