@@ -275,6 +275,7 @@ static void open_editor(void)
     el_set(line.editor, EL_PROMPT, prompt_of);
     el_set(line.editor, EL_EDITOR, "emacs");
     el_set(line.editor, EL_SIGNAL, 0);
+    el_set(line.editor, EL_SETTY, "-d", "-icrnl", "-inlcr", NULL); // Enter and Ctrl-J stay two keys
     el_set(line.editor, EL_GETCFN, read_character);
     el_set(line.editor, EL_ADDFN, "drover-newline", "Add a line", add_newline);
     el_set(line.editor, EL_ADDFN, "drover-paste", "Take pasted text", take_paste);
