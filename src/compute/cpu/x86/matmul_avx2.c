@@ -15,13 +15,6 @@
 
 enum { HALVES = 2, PREFETCH_BYTES = 4096 };
 
-// What of a unit does not depend on the column.
-struct scales {
-    __m256 scale[HALVES], minimum[HALVES];
-    __m256i factor[HALVES][2]; // SC16: i16 pairs (sc, sc), for the first and the last 16 k
-    __m256i offset[HALVES];    // SC16: i16 pairs (sc0 << 5, sc1 << 5)
-};
-
 SIMD_INLINE __m256 load_half8(const uint8_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
@@ -48,35 +41,31 @@ SIMD_INLINE __m256i read_group(struct kind kind, const uint8_t *codes, int g, in
 }
 
 // block: the file block that holds the unit; sub: which 32 of it.
-SIMD_INLINE struct scales read_scales(struct kind kind, const uint8_t *block, uint32_t sub)
+SIMD_INLINE __m256 read_scale(struct kind kind, const uint8_t *block, uint32_t sub, int h)
 {
-    struct scales s = {0};
-    const uint8_t *halves = kind.scale == QUANT_SCALE_D ? block + kind_codes_bytes(kind) : block;
-    const uint8_t *factors = block + 32 + 32 * kind.has_min;
-    SIMD_UNROLL
-    for (int h = 0; h < HALVES; h++) {
-        s.scale[h] = load_half8(halves + 16 * h);
-        if (kind.has_min)
-            s.minimum[h] = load_half8(halves + 32 + 16 * h);
-        if (kind.scale == QUANT_SCALE_D_SC32) {
-            const __m128i *sc = (const __m128i *)(factors + PANEL_ROWS * sub + 8 * h);
-            const __m128i *mn = (const __m128i *)(factors + PANEL_ROWS * (8 + sub) + 8 * h);
-            __m256 scf = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(sc)));
-            __m256 mnf = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(mn)));
-            s.scale[h] = _mm256_mul_ps(s.scale[h], scf);
-            s.minimum[h] = _mm256_mul_ps(s.minimum[h], mnf); // subtracted
-        } else if (kind.scale == QUANT_SCALE_D_SC16) {
-            const __m128i *sc = (const __m128i *)(factors + 2 * PANEL_ROWS * sub + 8 * h);
-            __m256i sc0 = _mm256_cvtepi8_epi32(_mm_loadl_epi64(sc)),
-                    sc1 = _mm256_cvtepi8_epi32(_mm_loadl_epi64(sc + 1));
-            __m256i low = _mm256_set1_epi32(0xffff);
-            s.factor[h][0] = _mm256_or_si256(_mm256_and_si256(sc0, low), _mm256_slli_epi32(sc0, 16));
-            s.factor[h][1] = _mm256_or_si256(_mm256_and_si256(sc1, low), _mm256_slli_epi32(sc1, 16));
-            s.offset[h] = _mm256_slli_epi16(_mm256_blend_epi16(s.factor[h][0], s.factor[h][1], 0xaa),
-                                            kind.offset_shift);
-        }
-    }
-    return s;
+    __m256 d = load_half8((kind.scale == QUANT_SCALE_D ? block + kind_codes_bytes(kind) : block) + 16 * h);
+    if (kind.scale != QUANT_SCALE_D_SC32)
+        return d;
+    const __m128i *sc = (const __m128i *)(block + 64 + PANEL_ROWS * sub + 8 * h);
+    return _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(sc))));
+}
+
+// For SC32 the value is to be subtracted.
+SIMD_INLINE __m256 read_minimum(struct kind kind, const uint8_t *block, uint32_t sub, int h)
+{
+    __m256 m = load_half8((kind.scale == QUANT_SCALE_D ? block + kind_codes_bytes(kind) : block) + 32 + 16 * h);
+    if (kind.scale != QUANT_SCALE_D_SC32)
+        return m;
+    const __m128i *mn = (const __m128i *)(block + 64 + PANEL_ROWS * (8 + sub) + 8 * h);
+    return _mm256_mul_ps(m, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(mn))));
+}
+
+// SC16: i16 pairs (sc, sc) of 8 rows, for 16 k.
+SIMD_INLINE __m256i read_factor(const uint8_t *block, uint32_t half_block, int h)
+{
+    const __m128i *at = (const __m128i *)(block + 32 + PANEL_ROWS * half_block + 8 * h);
+    __m256i sc = _mm256_cvtepi8_epi32(_mm_loadl_epi64(at));
+    return _mm256_or_si256(_mm256_and_si256(sc, _mm256_set1_epi32(0xffff)), _mm256_slli_epi32(sc, 16));
 }
 
 // How many k-groups are added in i16.
@@ -86,7 +75,7 @@ SIMD_INLINE int kind_run(struct kind kind)
 }
 
 // Adds run `run` of a unit to the integer sums of w columns.
-SIMD_INLINE void add_run(struct kind kind, int w, int run, const uint8_t *codes, const struct scales *s,
+SIMD_INLINE void add_run(struct kind kind, int w, int run, const uint8_t *codes, const __m256i *factor,
                          const uint8_t *block, __m256i isum[ACTS_TILE][HALVES])
 {
     __m256i acc[ACTS_TILE][HALVES], high[ACTS_TILE][HALVES];
@@ -118,8 +107,8 @@ SIMD_INLINE void add_run(struct kind kind, int w, int run, const uint8_t *codes,
     for (int c = 0; c < w; c++) {
         SIMD_UNROLL
         for (int h = 0; h < HALVES; h++) {
-            __m256i factor = kind.scale == QUANT_SCALE_D_SC16 ? s->factor[h][run / 2] : _mm256_set1_epi16(1);
-            __m256i t = _mm256_madd_epi16(acc[c][h], factor);
+            __m256i by = kind.scale == QUANT_SCALE_D_SC16 ? factor[run / 2 * 2 + h] : _mm256_set1_epi16(1);
+            __m256i t = _mm256_madd_epi16(acc[c][h], by);
             isum[c][h] = run == 0 ? t : _mm256_add_epi32(isum[c][h], t);
             if (kind.bits == 8)
                 isum[c][h] =
@@ -129,43 +118,50 @@ SIMD_INLINE void add_run(struct kind kind, int w, int run, const uint8_t *codes,
     }
 }
 
-SIMD_INLINE __m256i subtract_offset(struct kind kind, __m256i isum, const struct scales *s,
-                                    const uint8_t *block, int w, int c, int h)
+SIMD_INLINE __m256i subtract_offset(struct kind kind, __m256i isum, __m256i pairs, const uint8_t *block, int w, int c)
 {
-    if (kind.scale == QUANT_SCALE_D_SC16) {
-        int32_t pair;
-        memcpy(&pair, block + 44 * w + 4 * c, 4);
-        return _mm256_sub_epi32(isum, _mm256_madd_epi16(s->offset[h], _mm256_set1_epi32(pair)));
-    }
     if (kind.offset_shift == 0)
         return isum;
     int32_t sum;
+    if (kind.scale == QUANT_SCALE_D_SC16) {
+        memcpy(&sum, block + 44 * w + 4 * c, 4);
+        return _mm256_sub_epi32(isum, _mm256_madd_epi16(pairs, _mm256_set1_epi32(sum)));
+    }
     memcpy(&sum, block + 40 * w + 4 * c, 4);
     return _mm256_sub_epi32(isum, _mm256_set1_epi32(sum << kind.offset_shift));
 }
 
 // Adds one unit to the fp32 sums.
-SIMD_INLINE void add_unit(struct kind kind, int w, const uint8_t *file_block, uint32_t sub,
-                          const uint8_t *block, __m256 acc[ACTS_TILE][HALVES])
+SIMD_INLINE void add_unit(struct kind kind, int w, const uint8_t *file_block, uint32_t sub, const uint8_t *block,
+                          __m256 acc[ACTS_TILE][HALVES])
 {
     const uint8_t *codes = file_block + kind_head_bytes(kind) + sub * kind_codes_bytes(kind);
-    __m256i isum[ACTS_TILE][HALVES];
-    struct scales s = read_scales(kind, file_block, sub);
+    __m256i isum[ACTS_TILE][HALVES], factor[2 * HALVES];
+    if (kind.scale == QUANT_SCALE_D_SC16)
+        for (int i = 0; i < 4; i++)
+            factor[i] = read_factor(file_block, 2 * sub + i / 2, i % 2);
     SIMD_UNROLL
     for (int run = 0; run < 8 / kind_run(kind); run++)
-        add_run(kind, w, run, codes, &s, block, isum);
+        add_run(kind, w, run, codes, factor, block, isum);
+    SIMD_FENCE();
     SIMD_UNROLL
-    for (int c = 0; c < w; c++) {
-        __m256 dx = _mm256_broadcast_ss((const float *)(block + 32 * w + 4 * c));
-        __m256 ds = _mm256_broadcast_ss((const float *)(block + 36 * w + 4 * c));
+    for (int h = 0; h < HALVES; h++) {
+        __m256 scale = read_scale(kind, file_block, sub, h), minimum = scale;
+        __m256i offset = factor[h];
+        if (kind.has_min)
+            minimum = read_minimum(kind, file_block, sub, h);
+        if (kind.scale == QUANT_SCALE_D_SC16)
+            offset = _mm256_slli_epi16(_mm256_blend_epi16(factor[h], factor[2 + h], 0xaa), kind.offset_shift);
         SIMD_UNROLL
-        for (int h = 0; h < HALVES; h++) {
-            __m256 f = _mm256_cvtepi32_ps(subtract_offset(kind, isum[c][h], &s, block, w, c, h));
-            acc[c][h] = _mm256_fmadd_ps(f, _mm256_mul_ps(s.scale[h], dx), acc[c][h]);
+        for (int c = 0; c < w; c++) {
+            __m256 dx = _mm256_broadcast_ss((const float *)(block + 32 * w + 4 * c));
+            __m256 ds = _mm256_broadcast_ss((const float *)(block + 36 * w + 4 * c));
+            __m256 f = _mm256_cvtepi32_ps(subtract_offset(kind, isum[c][h], offset, block, w, c));
+            f = _mm256_fmadd_ps(f, _mm256_mul_ps(scale, dx), acc[c][h]);
             if (kind.has_min)
-                acc[c][h] = kind.scale == QUANT_SCALE_D_SC32 ? _mm256_fnmadd_ps(s.minimum[h], ds, acc[c][h])
-                                                             : _mm256_fmadd_ps(s.minimum[h], ds, acc[c][h]);
-            SIMD_PIN(acc[c][h]);
+                f = kind.scale == QUANT_SCALE_D_SC32 ? _mm256_fnmadd_ps(minimum, ds, f) : _mm256_fmadd_ps(minimum, ds, f);
+            SIMD_PIN(f);
+            acc[c][h] = f;
         }
     }
 }
@@ -178,6 +174,8 @@ SIMD_INLINE void panel_times_tile(struct kind kind, int w, const uint8_t *panel,
     SIMD_UNROLL
     for (int c = 0; c < w; c++)
         acc[c][0] = acc[c][1] = _mm256_setzero_ps();
+    if (w > 2)
+        SIMD_IN_MEMORY(acc);
     uint32_t n_subs = kind_subs(kind);
     for (uint32_t b = 0; b < n_units; b += n_subs, panel += kind_block_bytes(kind)) {
         for (uint32_t sub = 0; sub < n_subs; sub++, acts += w * ACTS_BLOCK_BYTES) {

@@ -10,11 +10,17 @@
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
 #define SIMD_PIN(x) (void)(x)
+#define SIMD_FENCE() (void)0
+#define SIMD_IN_MEMORY(array) (void)(array)
 #else
 #include <immintrin.h>
 // Holds an addition in its place: without it gcc moves the additions of an unrolled tile away from their
 // multiplications and spills dozens of registers.
 #define SIMD_PIN(x) __asm__ volatile("" : "+x"(x))
+// Holds loads in their place: what is needed late is not loaded early and spilled.
+#define SIMD_FENCE() __asm__ volatile("" : : : "memory")
+// Makes an array live in memory across fences rather than in registers.
+#define SIMD_IN_MEMORY(array) __asm__ volatile("" : : "r"(array) : "memory")
 #endif
 
 #define SIMD_INLINE static inline __attribute__((always_inline))
