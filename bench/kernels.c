@@ -4,6 +4,7 @@
 // than any cache holds. Each figure is the best of several repeats, spread over the run, since other work on
 // the machine only ever slows one down. usage: kernels [--level L] [--type T] [--rows R] [--k K] [--columns
 // N,N,...] [--repeats N] [--threads N,N...]
+//                [--clock wall|cpu] [--macs N]   cpu: time spent, for one thread on a busy machine
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ struct options {
     const char *type;
     uint32_t n_rows, k;
     int n_repeats;
+    double macs_per_repeat; // least work between two looks at the clock
     uint32_t columns[MAX_LIST], threads[MAX_LIST];
     int n_columns, n_threads;
 };
@@ -38,10 +40,12 @@ struct work {
     volatile uint64_t sink;
 };
 
+static clockid_t clock_id = CLOCK_MONOTONIC;
+
 static double now_s(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock_id, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -97,7 +101,7 @@ static double time_run(struct work *w, pool_fn *fn)
 static double bandwidth_gbs(struct work *w)
 {
     double best = 0;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 2; i++) {
         double gbs = WEIGHT_BYTES / time_run(w, read_all) * 1e-9;
         best = gbs > best ? gbs : best;
     }
@@ -190,8 +194,7 @@ static void measure(struct work *w, const struct dtype_info *type, const struct 
         bandwidth = gbs > bandwidth ? gbs : bandwidth;
         for (int i = 0; i < o->n_columns; i++) {
             *w->acts = (struct acts){acts_kind_for((enum dtype)type->id), o->columns[i], o->k, w->acts->data};
-            int n_runs = 1 + (int)(3e8 / (double)o->columns[i] / o->n_rows / o->k);
-            n_runs = n_runs < 4 * w->n_matrices ? n_runs : 4 * w->n_matrices;
+            int n_runs = 1 + (int)(o->macs_per_repeat / (double)o->columns[i] / o->n_rows / o->k);
             double start = now_s();
             for (int run = 0; run < n_runs; run++) {
                 w->matrix_i = (w->matrix_i + 1) % w->n_matrices;
@@ -263,7 +266,8 @@ int main(int argc, char **argv)
     struct options o = {.level = cpu_best_level(),
                         .n_rows = 1536,
                         .k = 1536,
-                        .n_repeats = 5,
+                        .n_repeats = 25,
+                        .macs_per_repeat = 5e7,
                         .columns = {1, 2, 4, 8, 16, 32, 64, 512},
                         .n_columns = 8,
                         .threads = {1, 2},
@@ -281,6 +285,10 @@ int main(int argc, char **argv)
             o.n_repeats = atoi(argv[i + 1]);
         else if (strcmp(argv[i], "--columns") == 0)
             o.n_columns = read_list(argv[i + 1], o.columns);
+        else if (strcmp(argv[i], "--macs") == 0)
+            o.macs_per_repeat = atof(argv[i + 1]);
+        else if (strcmp(argv[i], "--clock") == 0)
+            clock_id = strcmp(argv[i + 1], "cpu") == 0 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
         else if (strcmp(argv[i], "--threads") == 0)
             o.n_threads = read_list(argv[i + 1], o.threads);
     }

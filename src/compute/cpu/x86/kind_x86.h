@@ -13,6 +13,7 @@ struct kind {
     int offset_shift; // the offset is 1 << offset_shift; 0: none
     bool has_min;
     enum quant_scale scale;
+    bool unpacked; // the codes were unpacked to one byte each (wide products)
 };
 
 #define KIND_Q4_0 ((struct kind){4, 3, false, QUANT_SCALE_D})

@@ -15,6 +15,12 @@
 
 enum { HALVES = 2, PREFETCH_BYTES = 4096 };
 
+// Scales of a unit that was unpacked.
+struct wide_scales {
+    float scale[PANEL_ROWS], minimum[PANEL_ROWS];
+    uint32_t factor[2][PANEL_ROWS]; // SC16
+} __attribute__((aligned(64)));
+
 SIMD_INLINE __m256 load_half8(const uint8_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
@@ -25,13 +31,31 @@ SIMD_INLINE __m256i load_line(const uint8_t *codes, int line, int h)
     return _mm256_loadu_si256((const __m256i *)(codes + PANEL_LINE * line + 32 * h));
 }
 
-// Codes of k-group g, 8 rows. Constant arguments; what two groups share is computed once.
-SIMD_INLINE __m256i read_group(struct kind kind, const uint8_t *codes, int g, int h)
+// How many k-groups are added in i16, and in how many such runs a unit is done.
+SIMD_INLINE int kind_run(struct kind kind)
 {
-    if (kind.bits == 8)
-        return load_line(codes, g, h);
+    return kind.bits == 5 ? 4 : kind.bits == 6 ? 2 : 8;
+}
+
+SIMD_INLINE int kind_runs(struct kind kind)
+{
+    return kind.bits == 8 ? 2 : 8 / kind_run(kind);
+}
+
+// Codes that the i-th step of a run multiplies, 8 rows. Constant arguments; what two steps share is computed
+// once.
+SIMD_INLINE __m256i read_codes(struct kind kind, const uint8_t *codes, int run, int i, int h)
+{
+    int g = kind.bits == 8 ? i : run * kind_run(kind) + i;
+    __m256i mask = _mm256_set1_epi8(15);
+    if (kind.unpacked)
+        return load_line(codes, run * kind_run(kind) + i, h);
+    if (kind.bits == 8) {
+        __m256i line = load_line(codes, g, h);
+        return _mm256_and_si256(run == 1 ? _mm256_srli_epi16(line, 4) : line, mask);
+    }
     __m256i line = load_line(codes, g / 2, h);
-    __m256i low = _mm256_and_si256(g % 2 ? _mm256_srli_epi16(line, 4) : line, _mm256_set1_epi8(15));
+    __m256i low = _mm256_and_si256(g % 2 ? _mm256_srli_epi16(line, 4) : line, mask);
     if (kind.bits == 4)
         return low;
     __m256i high = load_line(codes, kind.bits == 5 ? 4 : 4 + g / 4, h);
@@ -53,7 +77,8 @@ SIMD_INLINE __m256 read_scale(struct kind kind, const uint8_t *block, uint32_t s
 // For SC32 the value is to be subtracted.
 SIMD_INLINE __m256 read_minimum(struct kind kind, const uint8_t *block, uint32_t sub, int h)
 {
-    __m256 m = load_half8((kind.scale == QUANT_SCALE_D ? block + kind_codes_bytes(kind) : block) + 32 + 16 * h);
+    __m256 m =
+        load_half8((kind.scale == QUANT_SCALE_D ? block + kind_codes_bytes(kind) : block) + 32 + 16 * h);
     if (kind.scale != QUANT_SCALE_D_SC32)
         return m;
     const __m128i *mn = (const __m128i *)(block + 64 + PANEL_ROWS * (8 + sub) + 8 * h);
@@ -68,21 +93,15 @@ SIMD_INLINE __m256i read_factor(const uint8_t *block, uint32_t half_block, int h
     return _mm256_or_si256(_mm256_and_si256(sc, _mm256_set1_epi32(0xffff)), _mm256_slli_epi32(sc, 16));
 }
 
-// How many k-groups are added in i16.
-SIMD_INLINE int kind_run(struct kind kind)
-{
-    return kind.bits == 5 ? 4 : kind.bits == 6 ? 2 : 8;
-}
-
-// Adds run `run` of a unit to the integer sums of w columns.
+// Adds run `run` of a unit to the integer sums of w columns. factor: SC16, [16 k][half].
 SIMD_INLINE void add_run(struct kind kind, int w, int run, const uint8_t *codes, const __m256i *factor,
                          const uint8_t *block, __m256i isum[ACTS_TILE][HALVES])
 {
-    __m256i acc[ACTS_TILE][HALVES], high[ACTS_TILE][HALVES];
+    __m256i acc[ACTS_TILE][HALVES];
     SIMD_UNROLL
     for (int i = 0; i < kind_run(kind); i++) {
-        int g = run * kind_run(kind) + i;
-        __m256i code[HALVES] = {read_group(kind, codes, g, 0), read_group(kind, codes, g, 1)};
+        int g = kind.bits == 8 ? i : run * kind_run(kind) + i;
+        __m256i code[HALVES] = {read_codes(kind, codes, run, i, 0), read_codes(kind, codes, run, i, 1)};
         SIMD_UNROLL
         for (int c = 0; c < w; c++) {
             int32_t dword;
@@ -90,16 +109,9 @@ SIMD_INLINE void add_run(struct kind kind, int w, int run, const uint8_t *codes,
             __m256i a = _mm256_set1_epi32(dword);
             SIMD_UNROLL
             for (int h = 0; h < HALVES; h++) {
-                __m256i low = kind.bits == 8 ? _mm256_and_si256(code[h], _mm256_set1_epi8(15)) : code[h];
-                __m256i t = _mm256_maddubs_epi16(low, a);
+                __m256i t = _mm256_maddubs_epi16(code[h], a);
                 acc[c][h] = i == 0 ? t : _mm256_add_epi16(acc[c][h], t);
                 SIMD_PIN(acc[c][h]);
-                if (kind.bits == 8) {
-                    t = _mm256_maddubs_epi16(
-                        _mm256_and_si256(_mm256_srli_epi16(code[h], 4), _mm256_set1_epi8(15)), a);
-                    high[c][h] = i == 0 ? t : _mm256_add_epi16(high[c][h], t);
-                    SIMD_PIN(high[c][h]);
-                }
             }
         }
     }
@@ -107,18 +119,18 @@ SIMD_INLINE void add_run(struct kind kind, int w, int run, const uint8_t *codes,
     for (int c = 0; c < w; c++) {
         SIMD_UNROLL
         for (int h = 0; h < HALVES; h++) {
-            __m256i by = kind.scale == QUANT_SCALE_D_SC16 ? factor[run / 2 * 2 + h] : _mm256_set1_epi16(1);
+            __m256i by = _mm256_set1_epi16(kind.bits == 8 && run == 1 ? 16 : 1);
+            if (kind.scale == QUANT_SCALE_D_SC16)
+                by = factor[run / 2 * 2 + h];
             __m256i t = _mm256_madd_epi16(acc[c][h], by);
             isum[c][h] = run == 0 ? t : _mm256_add_epi32(isum[c][h], t);
-            if (kind.bits == 8)
-                isum[c][h] =
-                    _mm256_add_epi32(isum[c][h], _mm256_madd_epi16(high[c][h], _mm256_set1_epi16(16)));
             SIMD_PIN(isum[c][h]);
         }
     }
 }
 
-SIMD_INLINE __m256i subtract_offset(struct kind kind, __m256i isum, __m256i pairs, const uint8_t *block, int w, int c)
+SIMD_INLINE __m256i subtract_offset(struct kind kind, __m256i isum, __m256i pairs, const uint8_t *block,
+                                    int w, int c)
 {
     if (kind.offset_shift == 0)
         return isum;
@@ -131,25 +143,53 @@ SIMD_INLINE __m256i subtract_offset(struct kind kind, __m256i isum, __m256i pair
     return _mm256_sub_epi32(isum, _mm256_set1_epi32(sum << kind.offset_shift));
 }
 
+// Where a unit's parts lie, packed or unpacked.
+struct unit {
+    const uint8_t *codes;
+    const uint8_t *file_block;      // packed: the block that holds it
+    uint32_t sub;                   // packed: which 32 of the block
+    const struct wide_scales *wide; // unpacked
+};
+
+SIMD_INLINE __m256 unit_scale(struct kind kind, const struct unit *u, int h)
+{
+    return kind.unpacked ? _mm256_load_ps(u->wide->scale + 8 * h)
+                         : read_scale(kind, u->file_block, u->sub, h);
+}
+
+SIMD_INLINE __m256 unit_minimum(struct kind kind, const struct unit *u, int h)
+{
+    return kind.unpacked ? _mm256_load_ps(u->wide->minimum + 8 * h)
+                         : read_minimum(kind, u->file_block, u->sub, h);
+}
+
+SIMD_INLINE __m256i unit_factor(struct kind kind, const struct unit *u, int i, int h)
+{
+    return kind.unpacked ? _mm256_load_si256((const __m256i *)(u->wide->factor[i] + 8 * h))
+                         : read_factor(u->file_block, 2 * u->sub + i, h);
+}
+
 // Adds one unit to the fp32 sums.
-SIMD_INLINE void add_unit(struct kind kind, int w, const uint8_t *file_block, uint32_t sub, const uint8_t *block,
+SIMD_INLINE void add_unit(struct kind kind, int w, const struct unit *u, const uint8_t *block,
                           __m256 acc[ACTS_TILE][HALVES])
 {
-    const uint8_t *codes = file_block + kind_head_bytes(kind) + sub * kind_codes_bytes(kind);
     __m256i isum[ACTS_TILE][HALVES], factor[2 * HALVES];
     if (kind.scale == QUANT_SCALE_D_SC16)
         for (int i = 0; i < 4; i++)
-            factor[i] = read_factor(file_block, 2 * sub + i / 2, i % 2);
+            factor[i] = unit_factor(kind, u, i / 2, i % 2);
     SIMD_UNROLL
-    for (int run = 0; run < 8 / kind_run(kind); run++)
-        add_run(kind, w, run, codes, factor, block, isum);
+    for (int run = 0; run < kind_runs(kind); run++) {
+        if (run > 0)
+            SIMD_FENCE();
+        add_run(kind, w, run, u->codes, factor, block, isum);
+    }
     SIMD_FENCE();
     SIMD_UNROLL
     for (int h = 0; h < HALVES; h++) {
-        __m256 scale = read_scale(kind, file_block, sub, h), minimum = scale;
+        __m256 scale = unit_scale(kind, u, h), minimum = scale;
         __m256i offset = factor[h];
         if (kind.has_min)
-            minimum = read_minimum(kind, file_block, sub, h);
+            minimum = unit_minimum(kind, u, h);
         if (kind.scale == QUANT_SCALE_D_SC16)
             offset = _mm256_slli_epi16(_mm256_blend_epi16(factor[h], factor[2 + h], 0xaa), kind.offset_shift);
         SIMD_UNROLL
@@ -159,7 +199,8 @@ SIMD_INLINE void add_unit(struct kind kind, int w, const uint8_t *file_block, ui
             __m256 f = _mm256_cvtepi32_ps(subtract_offset(kind, isum[c][h], offset, block, w, c));
             f = _mm256_fmadd_ps(f, _mm256_mul_ps(scale, dx), acc[c][h]);
             if (kind.has_min)
-                f = kind.scale == QUANT_SCALE_D_SC32 ? _mm256_fnmadd_ps(minimum, ds, f) : _mm256_fmadd_ps(minimum, ds, f);
+                f = kind.scale == QUANT_SCALE_D_SC32 ? _mm256_fnmadd_ps(minimum, ds, f)
+                                                     : _mm256_fmadd_ps(minimum, ds, f);
             SIMD_PIN(f);
             acc[c][h] = f;
         }
@@ -179,11 +220,12 @@ SIMD_INLINE void panel_times_tile(struct kind kind, int w, const uint8_t *panel,
     uint32_t n_subs = kind_subs(kind);
     for (uint32_t b = 0; b < n_units; b += n_subs, panel += kind_block_bytes(kind)) {
         for (uint32_t sub = 0; sub < n_subs; sub++, acts += w * ACTS_BLOCK_BYTES) {
-            const uint8_t *ahead = panel + sub * kind_codes_bytes(kind) + PREFETCH_BYTES;
+            const uint8_t *codes = panel + kind_head_bytes(kind) + sub * kind_codes_bytes(kind);
             SIMD_UNROLL
             for (size_t i = 0; i < kind_block_bytes(kind) / n_subs; i += PANEL_LINE)
-                _mm_prefetch((const char *)ahead + i, _MM_HINT_T0);
-            add_unit(kind, w, panel, sub, acts, acc);
+                _mm_prefetch((const char *)codes + PREFETCH_BYTES + i, _MM_HINT_T0);
+            struct unit u = {.codes = codes, .file_block = panel, .sub = sub};
+            add_unit(kind, w, &u, acts, acc);
         }
     }
     SIMD_UNROLL
@@ -193,31 +235,139 @@ SIMD_INLINE void panel_times_tile(struct kind kind, int w, const uint8_t *panel,
     }
 }
 
-SIMD_INLINE void matmul_avx2(struct kind kind, const struct matrix *m, const struct acts *a,
-                             uint32_t panel_begin, uint32_t panel_end, float *out, size_t out_stride)
+// Tile t of all panels asked for.
+SIMD_INLINE void times_tile(struct kind kind, const struct matrix *m, const struct acts *a, uint32_t p,
+                            uint32_t t, float *out, size_t out_stride)
 {
     uint32_t n_units = a->k / QUANT_BLOCK;
-    size_t n_bytes = n_units / kind_subs(kind) * kind_block_bytes(kind);
-    for (uint32_t p = panel_begin; p < panel_end; p++) {
-        const uint8_t *panel = (const uint8_t *)m->data + p * n_bytes;
-        for (uint32_t t = 0; t < acts_tiles(a); t++) {
-            float *to = out + t * ACTS_TILE * out_stride + (size_t)p * PANEL_ROWS;
-            const uint8_t *tile = acts_tile(a, t);
-            switch (acts_tile_width(a, t)) {
-            case 1:
-                panel_times_tile(kind, 1, panel, tile, n_units, to, out_stride);
-                break;
-            case 2:
-                panel_times_tile(kind, 2, panel, tile, n_units, to, out_stride);
-                break;
-            case 3:
-                panel_times_tile(kind, 3, panel, tile, n_units, to, out_stride);
-                break;
-            default:
-                panel_times_tile(kind, 4, panel, tile, n_units, to, out_stride);
+    const uint8_t *panel =
+        (const uint8_t *)m->data + p * (n_units / kind_subs(kind) * kind_block_bytes(kind));
+    const uint8_t *tile = acts_tile(a, t);
+    float *to = out + t * ACTS_TILE * out_stride + (size_t)p * PANEL_ROWS;
+    switch (acts_tile_width(a, t)) {
+    case 1:
+        panel_times_tile(kind, 1, panel, tile, n_units, to, out_stride);
+        break;
+    case 2:
+        panel_times_tile(kind, 2, panel, tile, n_units, to, out_stride);
+        break;
+    case 3:
+        panel_times_tile(kind, 3, panel, tile, n_units, to, out_stride);
+        break;
+    default:
+        panel_times_tile(kind, 4, panel, tile, n_units, to, out_stride);
+    }
+}
+
+// ---- Wide products: a piece of a panel is unpacked once, for all tiles
+// --------------------------------------------
+
+enum { WIDE_UNITS = 16, WIDE_TILES = 4, WIDE_ACTS_BYTES = 256 << 10 };
+
+struct wide {
+    uint8_t codes[WIDE_UNITS * 16 *
+                  PANEL_LINE]; // 8 lines a unit; 16 at 8 bits: the low halves, then the high ones
+    struct wide_scales scales[WIDE_UNITS];
+} __attribute__((aligned(64)));
+
+SIMD_INLINE size_t wide_codes_bytes(struct kind kind)
+{
+    return (size_t)kind_run(kind) * kind_runs(kind) * PANEL_LINE;
+}
+
+SIMD_INLINE void unpack(struct kind kind, struct wide *wide, const uint8_t *panel, uint32_t n_units)
+{
+    uint32_t n_subs = kind_subs(kind);
+    for (uint32_t i = 0; i < n_units; i++) {
+        const uint8_t *block = panel + i / n_subs * kind_block_bytes(kind);
+        const uint8_t *codes = block + kind_head_bytes(kind) + i % n_subs * kind_codes_bytes(kind);
+        __m256i *to = (__m256i *)(wide->codes + i * wide_codes_bytes(kind));
+        struct wide_scales *scales = &wide->scales[i];
+        struct unit u = {.file_block = block, .sub = i % n_subs};
+        SIMD_UNROLL
+        for (int line = 0; line < kind_run(kind) * kind_runs(kind); line++) {
+            for (int h = 0; h < HALVES; h++)
+                to[2 * line + h] = read_codes(kind, codes, line / kind_run(kind), line % kind_run(kind), h);
+        }
+        for (int h = 0; h < HALVES; h++) {
+            _mm256_store_ps(scales->scale + 8 * h, unit_scale(kind, &u, h));
+            if (kind.has_min)
+                _mm256_store_ps(scales->minimum + 8 * h, unit_minimum(kind, &u, h));
+            for (int j = 0; kind.scale == QUANT_SCALE_D_SC16 && j < 2; j++)
+                _mm256_store_si256((__m256i *)(scales->factor[j] + 8 * h), unit_factor(kind, &u, j, h));
+        }
+    }
+}
+
+// Adds an unpacked piece to one tile of 4 columns, whose sums so far stand in `out`.
+SIMD_INLINE void piece_times_tile(struct kind kind, const struct wide *wide, const uint8_t *acts,
+                                  uint32_t n_units, const uint8_t *acts_ahead, bool is_first, float *out,
+                                  size_t out_stride)
+{
+    __m256 acc[ACTS_TILE][HALVES];
+    SIMD_UNROLL
+    for (int c = 0; c < ACTS_TILE; c++) {
+        acc[c][0] = is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out + c * out_stride);
+        acc[c][1] = is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out + c * out_stride + 8);
+    }
+    SIMD_IN_MEMORY(acc);
+    for (uint32_t i = 0; i < n_units;
+         i++, acts += ACTS_TILE * ACTS_BLOCK_BYTES, acts_ahead += ACTS_TILE * ACTS_BLOCK_BYTES) {
+        SIMD_UNROLL
+        for (int line = 0; line < ACTS_TILE * ACTS_BLOCK_BYTES / PANEL_LINE; line++)
+            _mm_prefetch((const char *)acts_ahead + PANEL_LINE * line, _MM_HINT_T0);
+        struct unit u = {.codes = wide->codes + i * wide_codes_bytes(kind), .wide = &wide->scales[i]};
+        add_unit(kind, ACTS_TILE, &u, acts, acc);
+    }
+    SIMD_UNROLL
+    for (int c = 0; c < ACTS_TILE; c++) {
+        _mm256_storeu_ps(out + c * out_stride, acc[c][0]);
+        _mm256_storeu_ps(out + c * out_stride + 8, acc[c][1]);
+    }
+}
+
+// The whole tiles of many columns. The range of k in the outermost loop is so short that the activations stay
+// in L2.
+SIMD_INLINE void matmul_wide(struct kind kind, const struct matrix *m, const struct acts *a,
+                             uint32_t panel_begin, uint32_t panel_end, float *out, size_t out_stride)
+{
+    struct kind unpacked = kind;
+    unpacked.unpacked = true;
+    struct wide wide;
+    uint32_t n_units = a->k / QUANT_BLOCK, n_tiles = a->n_columns / ACTS_TILE;
+    uint32_t range = WIDE_ACTS_BYTES / (a->n_columns * ACTS_BLOCK_BYTES) / WIDE_UNITS * WIDE_UNITS;
+    range = range > WIDE_UNITS ? range : WIDE_UNITS;
+    size_t panel_bytes = n_units / kind_subs(kind) * kind_block_bytes(kind);
+    for (uint32_t u = 0; u < n_units; u += range) {
+        uint32_t end = u + range < n_units ? u + range : n_units;
+        for (uint32_t p = panel_begin; p < panel_end; p++) {
+            for (uint32_t i = u; i < end; i += WIDE_UNITS) {
+                uint32_t n = end - i < WIDE_UNITS ? end - i : WIDE_UNITS;
+                unpack(kind, &wide,
+                       (const uint8_t *)m->data + p * panel_bytes +
+                           i / kind_subs(kind) * kind_block_bytes(kind),
+                       n);
+                for (uint32_t t = 0; t < n_tiles; t++)
+                    piece_times_tile(unpacked, &wide,
+                                     acts_tile(a, t) + (size_t)i * ACTS_TILE * ACTS_BLOCK_BYTES, n,
+                                     acts_tile(a, t + 1) + (size_t)i * ACTS_TILE * ACTS_BLOCK_BYTES, i == 0,
+                                     out + t * ACTS_TILE * out_stride + (size_t)p * PANEL_ROWS, out_stride);
             }
         }
     }
+}
+
+SIMD_INLINE void matmul_avx2(struct kind kind, const struct matrix *m, const struct acts *a,
+                             uint32_t panel_begin, uint32_t panel_end, float *out, size_t out_stride)
+{
+    uint32_t tile_begin = 0;
+    if ((kind.bits == 5 || kind.bits == 6) && acts_tiles(a) > WIDE_TILES) {
+        matmul_wide(kind, m, a, panel_begin, panel_end, out, out_stride);
+        tile_begin = a->n_columns / ACTS_TILE;
+    }
+    for (uint32_t p = panel_begin; p < panel_end; p++)
+        for (uint32_t t = tile_begin; t < acts_tiles(a); t++)
+            times_tile(kind, m, a, p, t, out, out_stride);
 }
 
 #define MATMUL(type, kind)                                                                                   \
