@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// What one step computes: every decoding sequence, one token each, then prompt tokens, shared evenly between the waiting prompts, up to a budget of time. When
+// pages run out the youngest sequence gives its pages back and is computed again later; nothing that was accepted is refused.
+#include <assert.h>
+
+#include "base/mem.h"
+#include "engine/engine_internal.h"
+
+static bool is_decoding(const struct seq *s)
+{
+    return seq_n_left(s) == 1;
+}
+
+static void preempt(struct engine *e, struct seq *s)
+{
+    seq_release_pages(s, &e->cache);
+    s->was_preempted = true;
+    e->stats.n_preemptions++;
+}
+
+// The youngest sequence that holds pages, is not in the batch, and is younger than `s`.
+static struct seq *find_victim(const struct engine *e, const struct seq *s)
+{
+    for (struct list *node = e->seqs.prev; node != &e->seqs; node = node->prev) {
+        struct seq *other = LIST_OWNER(node, struct seq, node);
+        if (other->order <= s->order)
+            return NULL;
+        if (other->n_pages > 0 && other->n_columns == 0)
+            return other;
+    }
+    return NULL;
+}
+
+static bool take_page(struct engine *e, struct seq *s)
+{
+    uint32_t page;
+    struct seq *victim;
+    while ((page = kvcache_alloc(&e->cache)) == PAGE_NONE) {
+        if ((victim = find_victim(e, s)) == NULL)
+            return false;
+        preempt(e, victim);
+    }
+    seq_add_page(s, &e->cache, page);
+    return true;
+}
+
+// Adds up to n tokens of a sequence; returns how many were added.
+static uint32_t add_columns(struct engine *e, struct seq *s, uint32_t n)
+{
+    struct decoder_batch *b = &e->batch;
+    s->first_column = b->n_tokens;
+    while (s->n_columns < n) {
+        enum seq_page page = seq_next_page(s, &e->cache);
+        if (page == SEQ_PAGE_STOP || (page == SEQ_PAGE_NEEDED && !take_page(e, s)))
+            break;
+        e->batch_ids[b->n_tokens++] = s->tokens.at[s->n_computed + s->n_columns];
+        s->n_columns++;
+    }
+    if (s->n_columns == 0)
+        return 0;
+    e->runs[b->n_runs++] = (struct decoder_run){s->pages, s->n_computed, s->first_column, s->n_columns};
+    s->wants_logits = s->n_columns == seq_n_left(s);
+    if (s->wants_logits) {
+        s->logit_row = b->n_logits;
+        e->sampled[b->n_logits] = s;
+        e->logit_columns[b->n_logits++] = b->n_tokens - 1;
+    }
+    return s->n_columns;
+}
+
+// Prompt tokens that this step may compute.
+static uint32_t prefill_budget(const struct engine *e)
+{
+    if (e->n_decoding == 0 || e->prefill_token_ns <= 0)
+        return e->n_decoding == 0 ? ENGINE_MAX_PREFILL : 4 * ENGINE_MIN_PREFILL;
+    double ns = MAX((double)ENGINE_STEP_NS, 2 * e->decode_step_ns) - e->decode_step_ns;
+    double n = ns / e->prefill_token_ns;
+    return (uint32_t)MAX(ENGINE_MIN_PREFILL, MIN(n, ENGINE_MAX_PREFILL));
+}
+
+// A sequence without pages begins only when what it needs is there, so that two do not take pages from each other for ever.
+static bool may_begin(const struct engine *e, const struct seq *s, bool is_first)
+{
+    uint32_t needed = ((uint32_t)s->tokens.n + KV_PAGE_TOKENS) / KV_PAGE_TOKENS;
+    return s->n_pages > 0 || is_first || e->cache.n_free + e->cache.n_idle >= needed;
+}
+
+// One round over the waiting prompts, each getting an even share of the budget; what short ones leave goes to the others in a second round.
+static uint32_t share_budget(struct engine *e, struct seq **waiting, uint32_t n_waiting, uint32_t budget)
+{
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < n_waiting && used < budget; i++) {
+        struct seq *s = waiting[(e->rotation + i) % n_waiting];
+        uint32_t even = MAX((budget - used) / (n_waiting - i), MIN(ENGINE_MIN_PREFILL, budget - used));
+        used += add_columns(e, s, MIN(seq_n_left(s), even));
+    }
+    e->rotation++;
+    return used;
+}
+
+bool batch_compose(struct engine *e)
+{
+    struct seq *waiting[1024];
+    uint32_t n_waiting = 0;
+    bool is_first = true;
+    e->batch = (struct decoder_batch){.token_ids = e->batch_ids, .runs = e->runs, .logit_columns = e->logit_columns};
+    e->n_decoding = e->n_prefill = 0;
+    LIST_EACH(&e->seqs, node) {
+        struct seq *s = LIST_OWNER(node, struct seq, node);
+        s->n_columns = 0;
+        s->wants_logits = false;
+    }
+    LIST_EACH(&e->seqs, node) {
+        struct seq *s = LIST_OWNER(node, struct seq, node);
+        if (s->error.code != ERR_NONE || !is_decoding(s))
+            continue;
+        e->n_decoding += s->n_generated > 0;
+        if (add_columns(e, s, 1) == 0)
+            preempt(e, s);
+    }
+    LIST_EACH(&e->seqs, node) {
+        struct seq *s = LIST_OWNER(node, struct seq, node);
+        if (s->error.code != ERR_NONE || s->n_columns > 0 || n_waiting == COUNT_OF(waiting))
+            continue;
+        bool others_work = seq_adopt(s, &e->cache);
+        if (!others_work && may_begin(e, s, is_first))
+            waiting[n_waiting++] = s;
+        is_first = false;
+    }
+    if (n_waiting > 0)
+        e->n_prefill = share_budget(e, waiting, n_waiting, prefill_budget(e));
+    return e->batch.n_tokens > 0;
+}
+
+static void blend(double *average, double value)
+{
+    *average = *average <= 0 ? value : 0.8 * *average + 0.2 * value;
+}
+
+void batch_learn(struct engine *e, int64_t step_ns)
+{
+    if (e->n_prefill == 0)
+        blend(&e->decode_step_ns, (double)step_ns);
+    else
+        blend(&e->prefill_token_ns, MAX((double)step_ns - (e->n_decoding > 0 ? e->decode_step_ns : 0), 1.0) / e->n_prefill);
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT
+// The door: loading, taking requests, and the step: compose a batch, run it, publish full pages, sample, turn tokens into events.
+#include "engine/engine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "engine/engine_internal.h"
+#include "model/vocab.h"
+
+static uint32_t max_batch_tokens(const struct engine_options *o)
+{
+    return ENGINE_MAX_PREFILL + o->n_slots;
+}
+
+static int load_text(struct engine *e, const struct gguf *g, struct err *err)
+{
+    struct slice source = slice_make("", 0);
+    if (vocab_load(&e->tokenizer, g, err) != 0 || vocab_chat_template(g, NULL, &source, err) != 0 ||
+        template_new(&e->fallback_template, slice_of(template_default()), err) != 0)
+        return -1;
+    if (source.n > 0) {
+        struct err why = {0};
+        if (template_new(&e->template, source, &why) != 0) {
+            // The model is still of use with raw prompts; chats get the reason.
+            log_warn("engine", "chat template: %s", why.message);
+            return err_set(err, why.code, "the model's chat template: %s", why.message);
+        }
+    }
+    uint32_t n_vocab = e->weights.h.n_vocab, n_tokens = tokenizer_n_tokens(e->tokenizer);
+    if (n_tokens > n_vocab)
+        return err_set(err, ERR_FORMAT, "the vocabulary has %u tokens, the embedding has %u rows", n_tokens, n_vocab);
+    e->banned = xcalloc(n_vocab, sizeof *e->banned);
+    for (uint32_t id = 0; id < n_vocab; id++)
+        if (id >= n_tokens || tokenizer_is_unused(e->tokenizer, id))
+            e->banned[e->n_banned++] = id;
+    return 0;
+}
+
+static int make_decoder(struct engine *e, struct err *err)
+{
+    struct kv_layout layout;
+    kv_layout_init(&layout, &e->weights.h, e->o.kv_type);
+    uint32_t n_pages = (e->o.pool_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
+    if (kvcache_init(&e->cache, &layout, n_pages, err) != 0)
+        return -1;
+    struct decoder_options d = {.weights = &e->weights, .kernels = e->kernels, .pool = e->pool, .kv = layout, .kv_memory = e->cache.memory,
+                                .max_tokens = max_batch_tokens(&e->o), .max_logits = MAX(e->o.n_slots, 1)};
+    return decoder_new(&e->decoder, &d, err);
+}
+
+int engine_open(struct engine **out, const struct gguf *g, const struct engine_options *o, engine_progress_fn *progress, void *user,
+                struct err *err)
+{
+    struct engine *e = xcalloc(1, sizeof *e);
+    e->o = *o;
+    e->o.n_slots = MAX(1, MIN(o->n_slots, 1024));
+    e->kernels = kernels_get(o->level);
+    e->pool = pool_new(o->n_threads);
+    list_init(&e->seqs);
+    strbuf_init(&e->text, 1 << 20);
+    e->scratch = xcalloc((size_t)o->n_threads, sizeof *e->scratch);
+    uint32_t n = max_batch_tokens(&e->o);
+    e->batch_ids = xcalloc(n, sizeof *e->batch_ids);
+    e->logit_columns = xcalloc(n, sizeof *e->logit_columns);
+    e->runs = xcalloc(n, sizeof *e->runs);
+    e->sampled = xcalloc(n, sizeof(struct seq *));
+    *out = NULL;
+    if (weights_load(&e->weights, g, e->pool, progress, user, err) != 0 || load_text(e, g, err) != 0 || make_decoder(e, err) != 0) {
+        engine_close(e);
+        return -1;
+    }
+    uint32_t whole = MIN(e->weights.h.n_ctx_train, e->cache.n_pages * KV_PAGE_TOKENS);
+    e->o.default_context = o->default_context > 0 ? MIN(o->default_context, whole) : whole;
+    e->stats.memory_bytes = e->weights.memory_bytes + e->cache.memory_bytes +
+                            decoder_scratch_bytes(&e->weights.h, n, e->o.n_slots, o->n_threads);
+    e->stats.context_length = e->o.default_context;
+    e->stats.kv_tokens_total = (uint64_t)e->cache.n_pages * KV_PAGE_TOKENS;
+    *out = e;
+    return 0;
+}
+
+static void remove_seq(struct engine *e, struct seq *s)
+{
+    seq_release_pages(s, &e->cache);
+    list_remove(&s->node);
+    e->n_seqs--;
+    seq_free(s);
+}
+
+void engine_close(struct engine *e)
+{
+    if (e == NULL)
+        return;
+    LIST_EACH_SAFE(&e->seqs, node, after)
+        remove_seq(e, LIST_OWNER(node, struct seq, node));
+    decoder_free(e->decoder);
+    kvcache_fini(&e->cache);
+    weights_fini(&e->weights);
+    tokenizer_free(e->tokenizer);
+    template_free(e->template);
+    template_free(e->fallback_template);
+    for (int i = 0; i < e->o.n_threads; i++)
+        sampler_scratch_fini(&e->scratch[i]);
+    pool_free(e->pool);
+    free(e->scratch);
+    free(e->banned);
+    free(e->batch_ids);
+    free(e->logit_columns);
+    free(e->runs);
+    free(e->sampled);
+    strbuf_fini(&e->text);
+    free(e);
+}
+
+// ---- Requests ----
+
+// Tokens that an earlier runner made: through the same output state, without sending anything again.
+static void replay(struct engine *e, struct seq *s, const struct request *r)
+{
+    for (size_t i = 0; i < r->n_replay_ids; i++) {
+        struct sample sample = {.token_id = r->replay_ids[i]};
+        size_t released;
+        strbuf_reset(&e->text);
+        tokens_push(&s->tokens, sample.token_id);
+        s->n_generated++;
+        output_push(&s->output, tokenizer_piece(e->tokenizer, sample.token_id, false), &sample, &e->text, &released);
+        output_drop_released(&s->output, released);
+    }
+}
+
+void engine_submit(struct engine *e, const struct request *r)
+{
+    struct seq *s = seq_new(r->id, &r->params, r->stops, r->n_stops);
+    uint32_t whole = MIN(e->weights.h.n_ctx_train, e->cache.n_pages * KV_PAGE_TOKENS);
+    uint32_t limit = r->params.num_ctx > 0 ? MIN((uint32_t)r->params.num_ctx, whole) : e->o.default_context;
+    struct prompt_source source = {e->tokenizer, e->template, e->fallback_template};
+    s->order = e->next_order++;
+    seq_set_limit(s, MAX(limit, 4));
+    list_push(&e->seqs, &s->node);
+    e->n_seqs++;
+    if (prompt_build(&source, r, s->limit, &s->tokens, &s->n_truncated, &s->error) != 0)
+        return;
+    s->n_prompt = (uint32_t)s->tokens.n;
+    if (r->n_replay_ids + s->tokens.n > s->limit)
+        err_set(&s->error, ERR_INTERNAL, "the replayed answer does not fit the context");
+    else
+        replay(e, s, r);
+}
+
+void engine_cancel(struct engine *e, uint64_t request_id)
+{
+    LIST_EACH(&e->seqs, node) {
+        struct seq *s = LIST_OWNER(node, struct seq, node);
+        if (s->request_id == request_id) {
+            remove_seq(e, s);
+            return;
+        }
+    }
+}
+
+bool engine_has_work(const struct engine *e)
+{
+    return !list_is_empty(&e->seqs);
+}
+
+// ---- Events ----
+
+static void tell_prompts(struct engine *e, engine_event_fn *on_event, void *user)
+{
+    LIST_EACH_SAFE(&e->seqs, node, after) {
+        struct seq *s = LIST_OWNER(node, struct seq, node);
+        struct event event = {.request_id = s->request_id};
+        if (s->error.code != ERR_NONE) {
+            event.kind = EVENT_ERROR;
+            event.error = s->error;
+            on_event(user, &event);
+            remove_seq(e, s);
+        } else if (!s->prompt_told) {
+            s->prompt_told = true;
+            event.kind = EVENT_PROMPT;
+            event.prompt_ids = s->tokens.at;
+            event.n_prompt = s->n_prompt;
+            event.n_cached = s->n_cached;
+            event.n_truncated = s->n_truncated;
+            on_event(user, &event);
+        }
+    }
+}
+
+struct logprob_list {
+    struct token_logprobs *tokens;
+    struct logprob *tops;
+};
+
+static struct logprob logprob_of(const struct engine *e, uint32_t token_id, float value)
+{
+    return (struct logprob){token_id, value, tokenizer_piece(e->tokenizer, token_id, true)};
+}
+
+// The logprobs of the first n held tokens, in the event's form; freed by the caller.
+static struct logprob_list list_logprobs(const struct engine *e, const struct output *o, size_t n)
+{
+    struct logprob_list list = {xcalloc(n, sizeof *list.tokens), xcalloc(n * PARAMS_MAX_TOP_LOGPROBS, sizeof *list.tops)};
+    for (size_t i = 0; i < n; i++) {
+        const struct sample *s = &o->held[i].sample;
+        struct logprob *top = list.tops + i * PARAMS_MAX_TOP_LOGPROBS;
+        for (uint32_t k = 0; k < s->n_top; k++)
+            top[k] = logprob_of(e, s->top[k].token_id, s->top[k].logprob);
+        list.tokens[i] = (struct token_logprobs){logprob_of(e, s->token_id, s->logprob), s->n_top, top};
+    }
+    return list;
+}
+
+static void send_tokens(struct engine *e, struct seq *s, const uint32_t *id, size_t n_released, engine_event_fn *on_event, void *user)
+{
+    struct event event = {.kind = EVENT_TOKENS, .request_id = s->request_id, .ids = id, .n_ids = id != NULL, .text = strbuf_slice(&e->text)};
+    struct logprob_list list = {0};
+    if (n_released > 0) {
+        list = list_logprobs(e, &s->output, n_released);
+        event.logprobs = list.tokens;
+        event.n_logprobs = (uint32_t)n_released;
+    }
+    if (event.n_ids > 0 || event.text.n > 0 || event.n_logprobs > 0)
+        on_event(user, &event);
+    free(list.tokens);
+    free(list.tops);
+    output_drop_released(&s->output, n_released);
+}
+
+static void send_done(struct engine *e, struct seq *s, enum done_reason reason, engine_event_fn *on_event, void *user)
+{
+    int64_t now = clock_monotonic_ns();
+    struct event event = {.kind = EVENT_DONE, .request_id = s->request_id, .reason = reason, .n_prompt = s->n_prompt, .n_cached = s->n_cached,
+                          .n_truncated = s->n_truncated, .n_generated = s->n_generated, .prompt_ns = s->first_token_ns - s->started_ns,
+                          .generate_ns = now - s->first_token_ns};
+    on_event(user, &event);
+    remove_seq(e, s);
+}
+
+static void finish(struct engine *e, struct seq *s, enum done_reason reason, engine_event_fn *on_event, void *user)
+{
+    size_t n_released;
+    strbuf_reset(&e->text);
+    output_finish(&s->output, &e->text, &n_released);
+    send_tokens(e, s, NULL, n_released, on_event, user);
+    send_done(e, s, reason, on_event, user);
+}
+
+// What a newly sampled token means for its sequence.
+static void take_token(struct engine *e, struct seq *s, engine_event_fn *on_event, void *user)
+{
+    uint32_t id = s->sample.token_id;
+    size_t n_released;
+    s->n_generated++;
+    e->stats.n_generated_tokens++;
+    if (s->first_token_ns == 0)
+        s->first_token_ns = clock_monotonic_ns();
+    if (tokenizer_is_eog(e->tokenizer, id) && !s->params.ignore_eos) {
+        finish(e, s, DONE_STOP, on_event, user);
+        return;
+    }
+    tokens_push(&s->tokens, id);
+    strbuf_reset(&e->text);
+    bool stopped = output_push(&s->output, tokenizer_piece(e->tokenizer, id, false), &s->sample, &e->text, &n_released);
+    send_tokens(e, s, &id, n_released, on_event, user);
+    if (stopped)
+        send_done(e, s, DONE_STOP, on_event, user);
+    else if ((s->params.num_predict > 0 && s->n_generated >= (uint32_t)s->params.num_predict) || s->tokens.n >= s->limit)
+        finish(e, s, DONE_LENGTH, on_event, user);
+}
+
+// ---- The step ----
+
+static void sample_share(void *arg, int thread_i, int n_threads)
+{
+    struct engine *e = arg;
+    for (uint32_t i = (uint32_t)thread_i; i < e->batch.n_logits; i += (uint32_t)n_threads) {
+        struct seq *s = e->sampled[i];
+        struct sample_input in = {.logits = decoder_logits(e->decoder, i), .n_vocab = e->weights.h.n_vocab, .params = &s->params,
+                                  .tokens = s->tokens.at, .n_tokens = s->tokens.n, .index = s->n_generated, .banned = e->banned,
+                                  .n_banned = e->n_banned};
+        sampler_draw(e->kernels, &e->scratch[thread_i], &in, &s->sample);
+    }
+}
+
+static void sample_all(struct engine *e)
+{
+    if (e->batch.n_logits > 1)
+        pool_run(e->pool, sample_share, e);
+    else
+        sample_share(e, 0, 1);
+}
+
+static void count_step(struct engine *e, int64_t started_ns)
+{
+    int64_t step_ns = clock_monotonic_ns() - started_ns;
+    batch_learn(e, step_ns);
+    e->stats.n_steps++;
+    e->stats.step_ns += step_ns;
+    e->stats.n_prompt_tokens += e->n_prefill;
+}
+
+void engine_step(struct engine *e, engine_event_fn *on_event, void *user)
+{
+    int64_t started_ns = clock_monotonic_ns();
+    tell_prompts(e, on_event, user);
+    if (!batch_compose(e))
+        return;
+    LIST_EACH(&e->seqs, node) {
+        struct seq *s = LIST_OWNER(node, struct seq, node);
+        if (s->n_columns > 0 && s->started_ns == 0)
+            s->started_ns = started_ns;
+    }
+    decoder_run_batch(e->decoder, &e->batch);
+    LIST_EACH(&e->seqs, node) {
+        struct seq *s = LIST_OWNER(node, struct seq, node);
+        s->n_computed += s->n_columns;
+        if (s->n_columns > 0)
+            seq_publish(s, &e->cache);
+    }
+    sample_all(e);
+    count_step(e, started_ns);
+    for (uint32_t i = 0; i < e->batch.n_logits; i++)
+        take_token(e, e->sampled[i], on_event, user);
+}
+
+void engine_read_stats(const struct engine *e, struct engine_stats *out)
+{
+    *out = e->stats;
+    out->n_running = e->n_seqs;
+    out->kv_tokens_cached = (uint64_t)e->cache.n_idle * KV_PAGE_TOKENS;
+    out->kv_tokens_used = out->kv_tokens_total - out->kv_tokens_cached - (uint64_t)e->cache.n_free * KV_PAGE_TOKENS;
+}

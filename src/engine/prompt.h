@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// From a request to the ids that are computed: template, tokenizer, and what happens when they are too many.
+#pragma once
+
+#include "frames/request.h"
+#include "text/template.h"
+#include "text/tokenizer.h"
+
+struct prompt_source {
+    const struct tokenizer *tokenizer;
+    const struct template *template; // the model's own, or NULL
+    const struct template *fallback; // ChatML
+};
+
+// Fills `out`. A prompt that leaves no room for one token within `limit` is ERR_INVALID with both numbers, or is shortened as the request allows;
+// *n_truncated is the number of tokens dropped.
+int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit, struct tokens *out, uint32_t *n_truncated,
+                 struct err *err);
