@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What can be said of a model from its header: the memory plan and the model card.
 #include <stdio.h>
+#include <string.h>
 
+#include "base/cursor.h"
 #include "base/mem.h"
 #include "engine/engine_internal.h"
 #include "json/writer.h"
