@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The gates: format, layers, words, warnings of clang, static analysis, sanitizer runs.
+
+usage: check.py [--quick | --long]     --quick: what fits beside the tests in CI; --long: soak and fuzz runs too
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FAILED = []
+
+
+def sources(*suffixes):
+    listed = subprocess.run(["git", "ls-files", "-z", "src", "tests", "bench"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [f for f in listed.split("\0") if f.endswith(suffixes) and (ROOT / f).exists()]
+
+
+def gate(name, good, detail=""):
+    print(f"{'ok  ' if good else 'FAIL'} {name}", flush=True)
+    if not good:
+        FAILED.append(name)
+        if detail:
+            print(detail, flush=True)
+
+
+def run(name, command, **options):
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    gate(name, done.returncode == 0, done.stdout[-6000:])
+    return done
+
+
+def check_format():
+    run("format", ["clang-format-14", "--dry-run", "--Werror", *sources(".c", ".h")])
+
+
+def check_names_in_architecture():
+    """Every file and function that ARCHITECTURE.md names exists."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    code = "\n".join((ROOT / f).read_text() for f in sources(".c", ".h"))
+    missing = []
+    for name in set(re.findall(r"`([^`\s]+)`", text)):
+        if re.fullmatch(r"[\w./-]+\.(c|h|py|md|build)|(src|tests|tools|bench|docs)/[\w./-]*", name):
+            if not (ROOT / name).exists() and not (ROOT / "src" / name).exists() and not any((ROOT / "src").rglob(name)):
+                missing.append(name)
+        elif found := re.fullmatch(r"(\w+)\(\)", name):
+            if not re.search(rf"\b{found[1]}\(", code):
+                missing.append(name)
+    gate("names in ARCHITECTURE.md", not missing, ", ".join(missing))
+
+
+def check_tidy(build):
+    files = [f for f in sources(".c") if f.startswith("src/") and "/cpu/" not in f]
+    run("clang-tidy", ["clang-tidy-14", "--quiet", "-p", build, "--warnings-as-errors=*", *files])
+
+
+def meson_build(directory, *options, env=None):
+    environment = dict(os.environ, **(env or {}))
+    if not (ROOT / directory / "build.ninja").exists():
+        done = run(f"{directory}: setup", ["meson", "setup", directory, *options], env=environment)
+        if done.returncode != 0:
+            return False
+    return run(f"{directory}: build without warnings", ["ninja", "-C", directory], env=environment).returncode == 0
+
+
+def sanitizer_run(directory, sanitizers, names, env):
+    """Unit tests under a sanitizer. Real-model tests are named apart: they take long."""
+    if not meson_build(directory, f"-Db_sanitize={sanitizers}", "-Db_lundef=false", "-Doptimization=1", env={"CC": "gcc"}):
+        return
+    listed = subprocess.run(["meson", "test", "-C", directory, "--list"], cwd=ROOT, capture_output=True, text=True).stdout
+    tests = [line.split(" / ")[-1].split(":")[-1].strip() for line in listed.splitlines() if line.strip() and not line.startswith("ninja")]
+    chosen = [t for t in tests if t not in names]
+    run(f"{directory}: tests", ["meson", "test", "-C", directory, "--no-rebuild", "--print-errorlogs", "-t", "5", *chosen], env=dict(os.environ, **env))
+
+
+# Too slow under a sanitizer, and arithmetic only.
+SLOW = {"accuracy", "invariance"}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--long", action="store_true")
+    args = parser.parse_args()
+    check_format()
+    run("layers", [sys.executable, "tools/check_layers.py"])
+    check_names_in_architecture()
+    sanitizer_run("build-asan", "address,undefined", SLOW, {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
+    if not args.quick:
+        if meson_build("build-clang", env={"CC": "clang-14"}):
+            check_tidy("build-clang")
+        sanitizer_run("build-tsan", "thread", SLOW, {"TSAN_OPTIONS": f"halt_on_error=1:suppressions={ROOT}/tests/tsan.supp"})
+    print(f"{len(FAILED)} gates failed" + (": " + ", ".join(FAILED) if FAILED else ""))
+    sys.exit(bool(FAILED))
+
+
+if __name__ == "__main__":
+    main()
