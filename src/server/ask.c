@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+// The shared part of reading a body: members that mean the same in several dialects. Everything a client
+// sends is either honoured, known to mean nothing here, or refused by name.
+#include "server/ask.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/options.h"
+
+void ask_fini(struct ask *a)
+{
+    json_decref(a->body);
+    json_decref(a->messages);
+    json_decref(a->options);
+    json_decref(a->context);
+    free(a->model);
+    memset(a, 0, sizeof *a);
+}
+
+void ask_read_model(struct ask *a, struct fields *f)
+{
+    struct slice text = slice_of("");
+    fields_text(f, "model", &text);
+    if (text.n && memchr(text.at, 0, text.n))
+        fields_refuse(f, "invalid model name");
+    free(a->model);
+    a->model = xstrndup(text.n ? text.at : "", text.n);
+}
+
+void ask_read_stream(struct ask *a, struct fields *f, bool by_default)
+{
+    a->stream = by_default;
+    fields_bool(f, "stream", &a->stream);
+}
+
+static const char *go_type_word(const json_t *v)
+{
+    return json_is_object(v) ? "map[string]interface {}" : json_is_array(v) ? "[]interface {}" : "bool";
+}
+
+static void read_keep_alive(struct ask *a, struct fields *f)
+{
+    const json_t *v = fields_find(f, "keep_alive");
+    if (!v)
+        return;
+    a->has_keep_alive = true;
+    if (json_is_string(v)) {
+        if (strlen(json_string_value(v)) != json_string_length(v))
+            fields_refuse(f, "time: invalid duration");
+        else if (duration_parse(json_string_value(v), &a->keep_alive_ns, f->err) != 0)
+            f->failed = true;
+    } else if (json_is_number(v)) {
+        double seconds = json_number_value(v);
+        a->keep_alive_ns = seconds < 0 ? -1 : seconds >= 9e9 ? INT64_MAX : (int64_t)(seconds * 1e9);
+    } else {
+        fields_refuse(f, "Unsupported type: '%s'", go_type_word(v));
+    }
+}
+
+static void read_format(struct ask *a, struct fields *f)
+{
+    const json_t *v = fields_find(f, "format");
+    if (!v || (json_is_string(v) && json_string_length(v) == 0))
+        return;
+    if (json_is_object(v) || (json_is_string(v) && strcmp(json_string_value(v), "json") == 0)) {
+        a->needs |= NEED_FORMAT;
+        return;
+    }
+    char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+    f->failed = true;
+    err_set(f->err, ERR_INTERNAL,
+            "invalid format: \"%.200s\"; expected \"json\" or a valid JSON Schema object",
+            json_is_string(v) ? json_string_value(v)
+            : text            ? text
+                              : "");
+    free(text);
+}
+
+static void read_think(struct ask *a, struct fields *f)
+{
+    static const char *const levels[] = {"high", "medium", "low", "max"};
+    const json_t *v = fields_find(f, "think");
+    if (!v || json_is_false(v))
+        return;
+    bool is_level = json_is_true(v);
+    for (size_t i = 0; i < COUNT_OF(levels) && json_is_string(v); i++)
+        is_level |= strcmp(json_string_value(v), levels[i]) == 0;
+    if (is_level)
+        a->needs |= NEED_THINKING;
+    else if (json_is_string(v))
+        fields_refuse(f,
+                      "invalid think value: \"%.100s\" (must be \"high\", \"medium\", \"low\", \"max\", "
+                      "true, or false)",
+                      json_string_value(v));
+    else
+        fields_refuse(
+            f, "think must be a boolean or string (\"high\", \"medium\", \"low\", \"max\", true, or false)");
+}
+
+void ask_read_ollama(struct ask *a, struct fields *f)
+{
+    bool flag = false, truncate = false;
+    int64_t top = 0;
+    ask_read_stream(a, f, true);
+    read_keep_alive(a, f);
+    read_format(a, f);
+    read_think(a, f);
+    const json_t *options = fields_object(f, "options", "map[string]interface {}");
+    if (options)
+        a->options = json_incref((json_t *)options);
+    if (fields_bool(f, "truncate", &truncate))
+        a->truncate = truncate ? (a->is_chat ? TRUNCATE_OLD_TURNS : TRUNCATE_HEAD) : TRUNCATE_REFUSE;
+    else
+        a->truncate = a->is_chat ? TRUNCATE_OLD_TURNS : TRUNCATE_REFUSE;
+    fields_bool(f, "shift",
+                &flag); // nothing is ever shifted: the answer ends with "length" at the end of the context
+    flag = false;
+    if (fields_bool(f, "_debug_render_only", &flag) && flag)
+        a->needs |= NEED_RENDER;
+    fields_bool(f, "logprobs", &a->logprobs);
+    fields_int(f, "top_logprobs", &top);
+    if (!f->failed && (top < 0 || top > PARAMS_MAX_TOP_LOGPROBS))
+        fields_refuse(f, "top_logprobs must be between 0 and 20");
+    a->top_logprobs = (int32_t)top;
+}
+
+void ask_push_message(json_t *messages, struct slice role, struct slice content)
+{
+    char *lower = xstrndup(role.n ? role.at : "", role.n);
+    json_t *message = json_object();
+    for (size_t i = 0; i < role.n; i++)
+        lower[i] = (char)tolower((unsigned char)lower[i]);
+    json_object_set_new(message, "role", json_stringn_nocheck(lower, role.n));
+    json_object_set_new(message, "content", json_stringn_nocheck(content.n ? content.at : "", content.n));
+    json_array_append_new(messages, message);
+    free(lower);
+}
+
+static void read_message(struct ask *a, struct fields *f, const json_t *value)
+{
+    struct slice role = slice_of(""), content = slice_of(""), ignored;
+    if (!json_is_object(value)) {
+        fields_refuse_type(f, "messages", value, "api.Message");
+        return;
+    }
+    struct fields m = fields_open(value, "ChatRequest.messages", f->err);
+    fields_text(&m, "role", &role);
+    fields_text(&m, "content", &content);
+    fields_text(&m, "thinking", &ignored); // of the history: models' own templates drop it
+    fields_text(&m, "tool_name", &ignored);
+    fields_text(&m, "tool_call_id", &ignored);
+    if (!fields_is_empty(fields_array(&m, "tool_calls", "[]api.ToolCall")))
+        a->needs |= NEED_TOOLS;
+    if (!fields_is_empty(fields_array(&m, "images", "[]api.ImageData")))
+        a->needs |= NEED_VISION;
+    f->failed |= m.failed;
+    ask_push_message(a->messages, role, content);
+}
+
+void ask_read_messages(struct ask *a, struct fields *f)
+{
+    const json_t *list = fields_array(f, "messages", "[]api.Message");
+    a->is_chat = true;
+    a->messages = json_array();
+    for (size_t i = 0; list && i < json_array_size(list) && !f->failed; i++)
+        read_message(a, f, json_array_get(list, i));
+    a->is_empty = json_array_size(a->messages) == 0;
+}
+
+static bool starts_with_word(const char *at, size_t n, const char *word)
+{
+    size_t length = strlen(word);
+    return n > length && memcmp(at, word, length) == 0 && !isalnum((unsigned char)at[length]) &&
+           at[length] != '_';
+}
+
+bool ask_template_is_go(struct slice text)
+{
+    static const char *const words[] = {"if",     "range",    "end",   "else",  "with",
+                                        "define", "template", "block", "break", "continue"};
+    for (size_t i = 0; i + 2 < text.n; i++) {
+        if (text.at[i] != '{' || (text.at[i + 1] != '{' && text.at[i + 1] != '%'))
+            continue;
+        if (text.at[i + 1] == '%')
+            return false;
+        size_t j = i + 2;
+        while (j < text.n && (text.at[j] == '-' || isspace((unsigned char)text.at[j])))
+            j++;
+        if (j < text.n && (text.at[j] == '.' || text.at[j] == '$'))
+            return true;
+        for (size_t k = 0; k < COUNT_OF(words); k++)
+            if (starts_with_word(text.at + j, text.n - j, words[k]))
+                return true;
+    }
+    return false;
+}

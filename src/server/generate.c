@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: MIT
+// The life of a generation. References: one is the HTTP request's (its user pointer), one the work's (from
+// the start until end()), so that neither the client leaving nor the last event can free it under the other.
+// end() is called exactly once, by whoever sees the work end: a failure before submission, the last event, or
+// a cancellation that the host handed over.
+#include "server/generate.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/build.h"
+#include "server/kept.h"
+#include "server/models.h"
+#include "server/worker.h"
+
+enum { MAX_TEXT_BYTES = 32 << 20, MAX_OUT_BYTES = 256 << 20 };
+
+static void generation_ref(struct generation *g)
+{
+    atomic_fetch_add(&g->refs, 1);
+}
+
+static void generation_unref(void *user)
+{
+    struct generation *g = user;
+    if (atomic_fetch_sub(&g->refs, 1) != 1)
+        return;
+    ask_fini(&g->ask);
+    kept_free(g->logprobs);
+    strbuf_fini(&g->out);
+    strbuf_fini(&g->text);
+    free(g->ids);
+    pthread_mutex_destroy(&g->lock);
+    free(g);
+}
+
+static void end(struct generation *g)
+{
+    struct http_request *http = g->http;
+    struct job *job = NULL;
+    pthread_mutex_lock(&g->lock);
+    g->is_ended = true;
+    if (!g->is_cancel_sent) { // else cancel_task() drops it, after host_cancel
+        job = g->job;
+        g->job = NULL;
+    }
+    pthread_mutex_unlock(&g->lock);
+    if (job)
+        job_unref(job);
+    g->http = NULL;
+    http_request_unref(http);
+    generation_unref(g);
+}
+
+int64_t generate_elapsed_ns(const struct generation *g)
+{
+    return clock_monotonic_ns() - g->start_ns;
+}
+
+const char *generate_reason_text(enum done_reason reason)
+{
+    static const char *const texts[] = {
+        [DONE_STOP] = "stop", [DONE_LENGTH] = "length", [DONE_LOAD] = "load", [DONE_UNLOAD] = "unload"};
+    return texts[reason];
+}
+
+// ---- The log ----
+static double ms(int64_t ns)
+{
+    return (double)ns / (double)NS_PER_MS;
+}
+
+static void log_admission(const struct generation *g, const struct params *p)
+{
+    char sampling[200] = "";
+    if (p)
+        snprintf(sampling, sizeof sampling,
+                 " num_ctx=%d num_predict=%d temperature=%g top_k=%d top_p=%g min_p=%g repeat_penalty=%g "
+                 "seed=%" PRIu64,
+                 p->num_ctx, p->num_predict, (double)p->temperature, p->top_k, (double)p->top_p,
+                 (double)p->min_p, (double)p->repeat_penalty, p->seed);
+    log_info("server", "request admitted id=%s route=%s model=%s remote=%s stream=%d queued=%u%s",
+             g->request_id, g->dialect->route, g->ask.model, g->peer, g->ask.stream,
+             host_queue_depth(g->app->host), sampling);
+}
+
+static void log_end(const struct generation *g, const char *outcome, const struct err *err)
+{
+    int64_t now = clock_monotonic_ns();
+    const char *stage = !g->prompt_ns ? "waiting" : !g->first_token_ns ? "prompt" : "generating";
+    log_info("server",
+             "request ended id=%s route=%s model=%s outcome=%s stage=%s wait_ms=%.1f first_token_ms=%.1f "
+             "total_ms=%.1f prompt_tokens=%u "
+             "cached_tokens=%u truncated_tokens=%u generated_tokens=%u%s%s",
+             g->request_id, g->dialect->route, g->ask.model, outcome, stage,
+             ms((g->prompt_ns ? g->prompt_ns : now) - g->start_ns),
+             g->first_token_ns ? ms(g->first_token_ns - g->start_ns) : 0.0, ms(now - g->start_ns),
+             g->n_prompt, g->n_cached, g->n_truncated, g->n_generated, err ? " error=" : "",
+             err ? err->message : "");
+}
+
+// ---- Leaving ----
+static void cancel_task(void *user)
+{
+    struct generation *g = user;
+    struct app *app = g->app;
+    if (!app_enter(app)) // a host that goes gives the last event itself
+        return;
+    pthread_mutex_lock(&g->lock);
+    struct job *job = g->is_cancelled && !g->is_cancel_sent ? g->job : NULL;
+    g->is_cancel_sent |= job != NULL;
+    pthread_mutex_unlock(&g->lock);
+    if (job && host_cancel(app->host, job)) {
+        log_end(g, g->is_cut ? "slow_reader" : "cancelled", NULL);
+        atomic_fetch_sub(&app->n_generations, 1);
+        end(g);
+    }
+    if (job)
+        job_unref(job);
+    app_leave(app);
+}
+
+static void cancel(struct generation *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->is_cancelled = true;
+    pthread_mutex_unlock(&g->lock);
+}
+
+static void on_gone(void *user, struct http_request *r)
+{
+    struct generation *g = user;
+    cancel(g);
+    cancel_task(g);
+}
+
+static void cancel_and_unref_task(void *user)
+{
+    cancel_task(user);
+    generation_unref(user);
+}
+
+// A client that takes nothing while the stream's bound fills up. Called inside an event: the host is asked
+// from another thread.
+static void cut_slow_reader(struct generation *g)
+{
+    if (g->is_cut)
+        return;
+    g->is_cut = true;
+    log_warn("server", "client reads too slowly, stream cut id=%s remote=%s", g->request_id, g->peer);
+    cancel(g);
+    generation_ref(g);
+    if (!worker_push(g->app->worker, cancel_and_unref_task, g))
+        generation_unref(g); // it runs to its end, unheard
+}
+
+// ---- Events ----
+static void add_ids(struct generation *g, const uint32_t *ids, uint32_t n)
+{
+    if (!g->dialect->wants_ids || n == 0)
+        return;
+    if (g->n_ids + n > g->ids_capacity) {
+        g->ids_capacity = (g->n_ids + n) * 2;
+        g->ids = xrealloc(g->ids, g->ids_capacity * sizeof g->ids[0]);
+    }
+    memcpy(g->ids + g->n_ids, ids, n * sizeof ids[0]);
+    g->n_ids += n;
+}
+
+static void begin_stream(struct generation *g)
+{
+    if (g->is_streaming || !g->ask.stream)
+        return;
+    g->is_streaming = true;
+    if (g->dialect->errors == ERRORS_OPENAI) {
+        http_add_header(g->http, "Cache-Control", "no-cache");
+        http_add_header(g->http, "X-Accel-Buffering", "no");
+    }
+    http_stream_begin(g->http, 200, g->dialect->stream_type);
+}
+
+static void send(struct generation *g)
+{
+    if (g->out.n > 0 && !http_stream_write(g->http, strbuf_slice(&g->out)) && http_request_is_gone(g->http))
+        cut_slow_reader(g);
+    strbuf_reset(&g->out);
+}
+
+static void take_prompt(struct generation *g, const struct event *e)
+{
+    g->prompt_ns = clock_monotonic_ns();
+    g->n_prompt = e->n_prompt;
+    g->n_cached = e->n_cached;
+    g->n_truncated = e->n_truncated;
+    add_ids(g, e->prompt_ids, e->prompt_ids ? e->n_prompt : 0);
+    if (g->n_truncated > 0) {
+        char text[24];
+        snprintf(text, sizeof text, "%u", g->n_truncated);
+        http_add_header(g->http, "X-Truncated", text);
+        log_warn("server", "prompt shortened to fit the context id=%s dropped_tokens=%u", g->request_id,
+                 g->n_truncated);
+    }
+    begin_stream(g);
+}
+
+static void take_tokens(struct generation *g, const struct event *e)
+{
+    struct piece piece = {e->text, e->logprobs, g->ask.logprobs ? e->n_logprobs : 0};
+    if (!g->first_token_ns)
+        g->first_token_ns = clock_monotonic_ns();
+    g->n_generated += e->n_ids;
+    add_ids(g, e->ids, e->n_ids);
+    if (piece.text.n == 0 && piece.n_logprobs == 0)
+        return;
+    if (!g->ask.stream) {
+        strbuf_push_slice(&g->text, piece.text);
+        kept_push(g->logprobs, piece.logprobs, piece.n_logprobs);
+    } else {
+        g->dialect->write_piece(g, &piece, &g->out);
+        send(g);
+    }
+    g->n_pieces++;
+}
+
+static void fail(struct generation *g, const struct err *err, const char *code)
+{
+    if (g->is_streaming) {
+        g->dialect->write_error(g, err, &g->out);
+        send(g);
+        http_stream_end(g->http);
+        return;
+    }
+    if (err_http_status(err->code) == 503) {
+        bool has_host = !atomic_load(&g->app->is_draining);
+        char text[24];
+        snprintf(text, sizeof text, "%u", has_host ? host_retry_after_s(g->app->host) : 1);
+        http_add_header(g->http, "Retry-After", text);
+        snprintf(text, sizeof text, "%u", has_host ? host_queue_depth(g->app->host) : 0);
+        http_add_header(g->http, "X-Queue-Depth", text);
+    }
+    reply_error(g->http, g->dialect->errors, err, code);
+}
+
+static void answer_whole(struct generation *g)
+{
+    struct piece all = {.text = strbuf_slice(&g->text)};
+    size_t n = 0;
+    all.logprobs = kept_items(g->logprobs, &n);
+    all.n_logprobs = (uint32_t)n;
+    g->dialect->write_whole(g, &all, &g->out);
+    if (g->text.overflow || g->out.overflow) {
+        struct err err = {0};
+        err_set(&err, ERR_INTERNAL, "the answer is too large to be sent whole; ask for a stream");
+        fail(g, &err, NULL);
+        return;
+    }
+    http_reply(g->http, 200, g->dialect->whole_type, strbuf_slice(&g->out));
+}
+
+static void finish(struct generation *g, const struct event *e)
+{
+    g->reason = e->reason;
+    g->prompt_eval_ns = e->prompt_ns;
+    g->eval_ns = e->generate_ns;
+    if (e->reason == DONE_STOP || e->reason == DONE_LENGTH) {
+        g->n_generated = e->n_generated;
+        g->n_cached = MAX(g->n_cached, e->n_cached);
+    }
+    if (!g->ask.stream) {
+        answer_whole(g);
+    } else {
+        begin_stream(g);
+        g->dialect->write_last(g, &g->out);
+        send(g);
+        http_stream_end(g->http);
+    }
+    log_end(g, generate_reason_text(g->reason), NULL);
+}
+
+static void on_event(void *user, const struct event *e)
+{
+    struct generation *g = user;
+    switch (e->kind) {
+    case EVENT_PROMPT:
+        take_prompt(g, e);
+        return;
+    case EVENT_TOKENS:
+        take_tokens(g, e);
+        return;
+    case EVENT_DONE:
+        finish(g, e);
+        break;
+    default:
+        fail(g, &e->error, NULL);
+        log_end(g, "error", &e->error);
+        break;
+    }
+    atomic_fetch_sub(&g->app->n_generations, 1);
+    end(g);
+}
+
+// ---- The start ----
+static void refuse(struct generation *g, const struct err *err, const char *code)
+{
+    log_info("server", "request refused id=%s route=%s model=%s remote=%s status=%d error=\"%s\"",
+             g->request_id, g->dialect->route, g->ask.model ? g->ask.model : "", g->peer,
+             err_http_status(err->code), err->message);
+    fail(g, err, code);
+    end(g);
+}
+
+static void drop_request(struct request *r)
+{
+    if (r)
+        request_fini(r);
+    free(r);
+}
+
+static void submit(struct generation *g, struct host_submission *s)
+{
+    struct http_request *http = http_request_ref(g->http);
+    struct params params = s->request ? s->request->params : PARAMS_DEFAULT;
+    bool has_request = s->request != NULL;
+    struct err err = {0};
+    generation_ref(g); // the last event may come before host_submit returns
+    atomic_fetch_add(&g->app->n_generations, 1);
+    s->on_event = on_event;
+    s->user = g;
+    if (!http_request_on_gone(http, on_gone, g)) {
+        err_set(&err, ERR_CANCELLED, "request canceled");
+        drop_request(s->request);
+    }
+    if (err.code == ERR_NONE)
+        log_admission(g, has_request ? &params : NULL);
+    struct job *job = err.code == ERR_NONE ? host_submit(g->app->host, s, &err) : NULL;
+    if (!job) {
+        atomic_fetch_sub(&g->app->n_generations, 1);
+        bool is_full = err.code == ERR_BUSY && strncmp(err.message, "server busy", 11) == 0;
+        refuse(g, &err, is_full ? "queue_full" : NULL);
+    } else {
+        pthread_mutex_lock(&g->lock);
+        bool is_ended = g->is_ended;
+        g->job = is_ended ? NULL : job;
+        g->is_cancelled |= http_request_is_gone(http);
+        pthread_mutex_unlock(&g->lock);
+        if (is_ended)
+            job_unref(job);
+        cancel_task(g);
+    }
+    http_request_unref(http);
+    generation_unref(g);
+}
+
+static void submit_model(struct generation *g, const struct stored_model *m, struct err *err)
+{
+    struct strbuf details = STRBUF_INIT(64 << 10);
+    struct json_writer w = json_writer_make(&details);
+    models_write_details(&w, m, NULL, false);
+    struct host_submission s = {
+        .model = {.blob_digest = m->model_digest,
+                  .blob_path = m->model_path,
+                  .name = m->display_name,
+                  .manifest_digest = m->manifest_digest,
+                  .details_json = strbuf_text(&details)},
+        .has_keep_alive = g->ask.has_keep_alive,
+        .keep_alive_ns = g->ask.keep_alive_ns,
+        .unload = g->ask.is_empty && g->ask.has_keep_alive && g->ask.keep_alive_ns == 0,
+    };
+    if (!g->ask.is_empty) {
+        s.request = build_request(&g->ask, m, &g->has_drawn_seed, err);
+        if (s.request) {
+            s.request->id = g->id;
+            g->seed = s.request->params.seed;
+        }
+    }
+    if (err->code == ERR_NONE)
+        submit(g, &s);
+    strbuf_fini(&details);
+}
+
+static void admit(struct generation *g, struct err *err)
+{
+    struct ask *a = &g->ask;
+    struct stored_model m = {0};
+    if (a->is_chat && a->model[0] == '\0') {
+        err_set(err, ERR_INVALID, "model is required");
+        return;
+    }
+    if (models_find(g->app, a->model, &m, err) != 0)
+        return;
+    bool is_unload = a->is_empty && a->has_keep_alive && a->keep_alive_ns == 0;
+    if (!m.model_digest || !m.model_path)
+        err_set(err, ERR_FORMAT, "model '%s' has no weights", a->model);
+    else if (a->is_raw &&
+             (a->template_text.n || a->system.n || (a->context && json_array_size(a->context))) && !is_unload)
+        err_set(err, ERR_INVALID, "raw mode does not support template, system, or context");
+    else if (is_unload || build_check(a, &m, g->dialect->verb, err) == 0)
+        submit_model(g, &m, err);
+    stored_model_fini(&m);
+}
+
+static void run(void *user)
+{
+    struct generation *g = user;
+    struct err err = {0};
+    struct app *app = g->app;
+    generation_ref(g);
+    bool is_inside = app_enter(app);
+    if (!is_inside)
+        err_set(&err, ERR_BUSY, "server is shutting down");
+    else
+        g->ask.body =
+            fields_parse(http_request_body(g->http), g->dialect->go_type, g->dialect->empty_text, &err);
+    http_request_drop_body(g->http);
+    if (g->ask.body && g->dialect->read(&g->ask, &err) == 0 && err.code == ERR_NONE)
+        admit(g, &err);
+    if (err.code != ERR_NONE)
+        refuse(g, &err, NULL);
+    if (is_inside)
+        app_leave(app);
+    generation_unref(g);
+}
+
+static void set_request_id(struct generation *g)
+{
+    const char *given = http_request_header(g->http, "X-Request-Id");
+    size_t n = 0;
+    while (given && n <= 128 && given[n] &&
+           (isalnum((unsigned char)given[n]) || strchr("-_.:/+=@", given[n])))
+        n++;
+    if (given && n > 0 && n <= 128 && given[n] == '\0')
+        memcpy(g->request_id, given, n + 1);
+    else
+        snprintf(g->request_id, sizeof g->request_id, "req-%" PRIx64 "-%" PRIu64,
+                 (uint64_t)g->app->started_wall_ns / 1000, g->id);
+    http_add_header(g->http, "X-Request-Id", g->request_id);
+}
+
+void generate_start(struct app *app, struct http_request *r, const struct dialect *d)
+{
+    struct generation *g = xcalloc(1, sizeof *g);
+    struct err err = {0};
+    g->app = app;
+    g->dialect = d;
+    g->http = http_request_ref(r);
+    g->peer = http_request_peer(r);
+    g->id = atomic_fetch_add(&app->last_id, 1) + 1;
+    g->start_ns = clock_monotonic_ns();
+    g->created_s = clock_wall_ns() / NS_PER_S;
+    g->logprobs = kept_new();
+    strbuf_init(&g->out, MAX_OUT_BYTES);
+    strbuf_init(&g->text, MAX_TEXT_BYTES);
+    pthread_mutex_init(&g->lock, NULL);
+    atomic_init(&g->refs, 2);
+    http_request_set_user(r, g, generation_unref);
+    set_request_id(g);
+    if (atomic_load(&app->is_draining)) {
+        err_set(&err, ERR_BUSY, "server is shutting down");
+        refuse(g, &err, NULL);
+    } else if (http_request_body(r).n <= app->inline_body_bytes) {
+        run(g);
+    } else if (!worker_push(app->worker, run, g)) {
+        err_set(&err, ERR_BUSY, "server busy: too many large requests wait to be read");
+        refuse(g, &err, NULL);
+    }
+}

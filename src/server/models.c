@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// Details and capabilities of a stored model. A model file's card is asked where there is one; without it the
+// manifest's config decides, so that no generation waits for a card.
+#include "server/models.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+
+static bool ends_with(const char *text, const char *tail)
+{
+    size_t n = strlen(text), t = strlen(tail);
+    return n >= t && strcasecmp(text + n - t, tail) == 0;
+}
+
+static bool is_cloud_name(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    const char *colon = strrchr(name, ':');
+    return colon && (!slash || colon > slash) && (ends_with(name, ":cloud") || ends_with(name, "-cloud"));
+}
+
+int models_find(struct app *app, const char *name, struct stored_model *out, struct err *err)
+{
+    if (name[0] == '\0')
+        return err_set(err, ERR_NOT_FOUND, "model '' not found");
+    if (is_cloud_name(name))
+        return err_set(err, ERR_FORBIDDEN, "ollama cloud is disabled: remote model is unavailable");
+    return store_find(app->store, name, out, err);
+}
+
+static const char *text_or(const char *text, const char *otherwise)
+{
+    return text ? text : otherwise;
+}
+
+static uint64_t card_uint(const json_t *card, const char *key)
+{
+    const json_t *v = card ? json_object_get(card, key) : NULL;
+    return v && json_is_integer(v) && json_integer_value(v) > 0 ? (uint64_t)json_integer_value(v) : 0;
+}
+
+void models_write_details(struct json_writer *w, const struct stored_model *m, const json_t *card,
+                          bool has_lengths)
+{
+    uint64_t context = m->context_length ? m->context_length : card_uint(card, "context_length");
+    uint64_t embedding = m->embedding_length ? m->embedding_length : card_uint(card, "embedding_length");
+    json_begin_object(w);
+    json_member_text(w, "parent_model", text_or(m->parent_model, ""));
+    json_member_text(w, "format", text_or(m->format, ""));
+    json_member_text(w, "family", text_or(m->family, ""));
+    json_key(w, "families");
+    if (m->n_families == 0) {
+        json_put_null(w);
+    } else {
+        json_begin_array(w);
+        for (size_t i = 0; i < m->n_families; i++)
+            json_put_text(w, m->families[i]);
+        json_end_array(w);
+    }
+    json_member_text(w, "parameter_size", text_or(m->parameter_size, ""));
+    json_member_text(w, "quantization_level", text_or(m->file_type, ""));
+    if (has_lengths && context) {
+        json_key(w, "context_length");
+        json_put_uint(w, context);
+    }
+    if (has_lengths && embedding) {
+        json_key(w, "embedding_length");
+        json_put_uint(w, embedding);
+    }
+    json_end_object(w);
+}
+
+bool models_can_complete(const struct stored_model *m, const json_t *card)
+{
+    static const char *const encoders[] = {
+        "bert",        "nomic-bert", "nomic-bert-moe", "jina-bert-v2",    "jina-bert-v3",
+        "modern-bert", "neo-bert",   "eurobert",       "gemma-embedding", "t5encoder"};
+    const json_t *info = card ? json_object_get(card, "model_info") : NULL;
+    if (info) {
+        char key[128];
+        snprintf(key, sizeof key, "%.80s.pooling_type",
+                 json_string_value(json_object_get(card, "architecture")) ?: "");
+        return json_object_get(info, key) == NULL;
+    }
+    for (size_t i = 0; m->family && i < COUNT_OF(encoders); i++)
+        if (strcmp(m->family, encoders[i]) == 0)
+            return false;
+    return true;
+}
+
+// Only what this server does: no tools, thinking, insert or vision yet, whatever the template could say.
+void models_write_capabilities(struct json_writer *w, const struct stored_model *m, const json_t *card)
+{
+    json_begin_array(w);
+    json_put_text(w, models_can_complete(m, card) ? "completion" : "embedding");
+    json_end_array(w);
+}

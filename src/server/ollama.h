@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// What the handlers of Ollama's API share.
+#pragma once
+
+#include "json/writer.h"
+#include "server/generate.h"
+
+extern const struct dialect ollama_generate_dialect;
+extern const struct dialect ollama_chat_dialect;
+
+// "model" and "created_at", the first members of every reply.
+void ollama_write_head(struct json_writer *w, const struct generation *g);
+// "done_reason".
+void ollama_write_reason(struct json_writer *w, const struct generation *g);
+// The durations and counts of a last reply (none for load and unload), then drover's own: "truncated" if the
+// prompt was, "seed" if it was drawn here.
+void ollama_write_metrics(struct json_writer *w, const struct generation *g);
+void ollama_write_own(struct json_writer *w, const struct generation *g);
+void ollama_write_logprobs(struct json_writer *w, const struct piece *p); // nothing when there are none
+void ollama_write_error(struct generation *g, const struct err *err,
+                        struct strbuf *out); // a line of a stream
+
+void ollama_tags(struct app *app, struct http_request *r);
+void ollama_ps(struct app *app, struct http_request *r);
+void ollama_version(struct app *app, struct http_request *r);
+void ollama_status(struct app *app, struct http_request *r);
+void ollama_show(struct app *app, struct http_request *r);

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// POST /api/chat: the body, and the replies' members in Ollama's order.
+#include "server/ollama.h"
+
+static int read_body(struct ask *a, struct err *err)
+{
+    struct fields f = fields_open(a->body, "ChatRequest", err);
+    ask_read_model(a, &f);
+    ask_read_messages(a, &f);
+    if (!fields_is_empty(fields_array(&f, "tools", "api.Tools")))
+        a->needs |= NEED_TOOLS;
+    ask_read_ollama(a, &f);
+    if (a->is_empty) {
+        a->stream = false; // the answer to loading is one object
+        a->needs = 0;
+    }
+    return f.failed ? -1 : 0;
+}
+
+static void write_message(struct json_writer *w, struct slice text)
+{
+    json_key(w, "message");
+    json_begin_object(w);
+    json_member_text(w, "role", "assistant");
+    json_member_slice(w, "content", text);
+    json_end_object(w);
+}
+
+static void write_piece(struct generation *g, const struct piece *p, struct strbuf *out)
+{
+    struct json_writer w = json_writer_make(out);
+    json_begin_object(&w);
+    ollama_write_head(&w, g);
+    write_message(&w, p->text);
+    json_member_bool(&w, "done", false);
+    ollama_write_logprobs(&w, p);
+    json_end_object(&w);
+    strbuf_push_char(out, '\n');
+}
+
+static void write_whole(struct generation *g, const struct piece *all, struct strbuf *out)
+{
+    struct json_writer w = json_writer_make(out);
+    json_begin_object(&w);
+    ollama_write_head(&w, g);
+    write_message(&w, all->text);
+    json_member_bool(&w, "done", true);
+    ollama_write_reason(&w, g);
+    ollama_write_logprobs(&w, all);
+    ollama_write_metrics(&w, g);
+    ollama_write_own(&w, g);
+    json_end_object(&w);
+}
+
+static void write_last(struct generation *g, struct strbuf *out)
+{
+    write_whole(g, &(struct piece){.text = slice_of("")}, out);
+    strbuf_push_char(out, '\n');
+}
+
+const struct dialect ollama_chat_dialect = {
+    .route = "/api/chat",
+    .go_type = "api.ChatRequest",
+    .empty_text = "missing request body",
+    .verb = "chat",
+    .stream_type = "application/x-ndjson",
+    .whole_type = REPLY_JSON,
+    .errors = ERRORS_OLLAMA,
+    .read = read_body,
+    .write_piece = write_piece,
+    .write_last = write_last,
+    .write_whole = write_whole,
+    .write_error = ollama_write_error,
+};

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+// The parameters that both of OpenAI's routes take, and the members that both write. Every parameter of
+// OpenAI's reference is in one of three groups: honoured, known to be only a hint or a label, or refused by
+// name unless it asks for what happens anyway.
+#include "server/openai.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+// ---- Refusals ----
+enum idle { IDLE_EMPTY, IDLE_ONE, IDLE_WORDS, IDLE_FALSE };
+
+struct refused {
+    const char *name;
+    enum idle idle;       // which value asks for nothing
+    const char *words[3]; // IDLE_WORDS
+};
+
+static const struct refused refused[] = {
+    {"n", IDLE_ONE, {0}},
+    {"best_of", IDLE_ONE, {0}},
+    {"logit_bias", IDLE_EMPTY, {0}},
+    {"tools", IDLE_EMPTY, {0}},
+    {"functions", IDLE_EMPTY, {0}},
+    {"tool_choice", IDLE_WORDS, {"none", "auto"}},
+    {"function_call", IDLE_WORDS, {"none", "auto"}},
+    {"audio", IDLE_EMPTY, {0}},
+    {"prediction", IDLE_EMPTY, {0}},
+    {"web_search_options", IDLE_EMPTY, {0}},
+    {"verbosity", IDLE_WORDS, {"medium"}},
+    {"store", IDLE_FALSE, {0}},
+    {"echo", IDLE_FALSE, {0}},
+};
+
+static bool is_idle(const struct refused *r, const json_t *v)
+{
+    if (r->idle == IDLE_ONE)
+        return json_is_integer(v) && json_integer_value(v) == 1;
+    if (r->idle == IDLE_EMPTY)
+        return fields_is_empty(v) && !json_is_false(v);
+    if (r->idle == IDLE_FALSE)
+        return json_is_false(v);
+    for (size_t i = 0; i < COUNT_OF(r->words) && r->words[i]; i++)
+        if (json_is_string(v) && strcmp(json_string_value(v), r->words[i]) == 0)
+            return true;
+    return false;
+}
+
+static void refuse_unhonoured(struct fields *f)
+{
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
+        const json_t *v = fields_find(f, refused[i].name);
+        if (v && !is_idle(&refused[i], v))
+            fields_refuse(f, "drover does not support \"%s\" yet%s", refused[i].name,
+                          refused[i].idle == IDLE_ONE ? " with another value than 1" : "");
+    }
+    const json_t *modalities = fields_find(f, "modalities");
+    bool is_text =
+        json_array_size(modalities) == 1 && slice_is(json_slice(json_array_get(modalities, 0)), "text");
+    if (modalities && !is_text)
+        fields_refuse(f, "drover does not support \"modalities\" other than [\"text\"] yet");
+    const json_t *format = fields_find(f, "response_format");
+    if (format && !slice_is(json_slice(json_object_get(format, "type")), "text"))
+        fields_refuse(f, "drover does not support \"response_format\" other than {\"type\": \"text\"} yet");
+}
+
+// ---- Parameters ----
+static void read_number(struct ask *a, struct fields *f, const char *name, bool is_one_by_default)
+{
+    double value = 0;
+    if (fields_double(f, name, &value))
+        json_object_set_new(a->options, name, json_real(value));
+    else if (is_one_by_default)
+        json_object_set_new(a->options, name, json_real(1.0));
+}
+
+static void read_max_tokens(struct ask *a, struct fields *f)
+{
+    int64_t n = 0;
+    const char *name = fields_find(f, "max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
+    int64_t other = 0;
+    fields_int(f, "max_tokens", &other); // its type is checked in any case
+    if (!fields_int(f, name, &n))
+        return;
+    if (n == 0)
+        fields_refuse(f, "%s must be at least 1", name);
+    json_object_set_new(a->options, "num_predict", json_integer(n));
+}
+
+static void read_stop(struct ask *a, struct fields *f)
+{
+    const json_t *v = fields_find(f, "stop");
+    if (!v)
+        return;
+    bool is_list = json_is_array(v);
+    for (size_t i = 0; i < json_array_size(v); i++)
+        is_list &= json_is_string(json_array_get(v, i)) && json_string_length(json_array_get(v, i)) > 0;
+    if (json_is_string(v)) {
+        json_t *list = json_array();
+        json_array_append(list, (json_t *)v);
+        json_object_set_new(a->options, "stop", list);
+    } else if (is_list) {
+        json_object_set(a->options, "stop", (json_t *)v);
+    } else {
+        fields_refuse(f, "stop must be a string or an array of strings that are not empty");
+    }
+}
+
+void openai_read_common(struct ask *a, struct fields *f)
+{
+    int64_t seed = 0;
+    a->options = json_object();
+    a->truncate = TRUNCATE_REFUSE;
+    ask_read_stream(a, f, false);
+    const json_t *stream_options = fields_object(f, "stream_options", "openai.StreamOptions");
+    if (stream_options) {
+        struct fields s = fields_open(stream_options, "StreamOptions", f->err);
+        fields_bool(&s, "include_usage", &a->include_usage);
+        f->failed |= s.failed;
+    }
+    read_max_tokens(a, f);
+    if (fields_int(f, "seed", &seed))
+        json_object_set_new(a->options, "seed", json_integer(seed));
+    read_stop(a, f);
+    read_number(a, f, "temperature", true); // a Modelfile's value never counts on these routes
+    read_number(a, f, "top_p", true);
+    read_number(a, f, "frequency_penalty", false);
+    read_number(a, f, "presence_penalty", false);
+    refuse_unhonoured(f);
+}
+
+// ---- Replies ----
+void openai_write_head(struct json_writer *w, const struct generation *g, const char *id_prefix,
+                       const char *object)
+{
+    char id[64];
+    snprintf(id, sizeof id, "%s-%" PRIu64, id_prefix, g->id);
+    json_member_text(w, "id", id);
+    json_member_text(w, "object", object);
+    json_member_int(w, "created", g->created_s);
+    json_member_text(w, "model", g->ask.model);
+    json_member_text(w, "system_fingerprint", "fp_ollama"); // as clients of Ollama know it
+}
+
+void openai_write_reason(struct json_writer *w, const struct generation *g)
+{
+    json_member_text(w, "finish_reason", !g ? NULL : g->reason == DONE_LENGTH ? "length" : "stop");
+}
+
+void openai_write_usage(struct json_writer *w, const struct generation *g)
+{
+    json_key(w, "usage");
+    json_begin_object(w);
+    json_member_int(w, "prompt_tokens", g->n_prompt);
+    json_member_int(w, "completion_tokens", g->n_generated);
+    json_member_int(w, "total_tokens", (int64_t)g->n_prompt + g->n_generated);
+    json_key(w, "prompt_tokens_details");
+    json_begin_object(w);
+    json_member_int(w, "cached_tokens", g->n_cached);
+    json_end_object(w);
+    json_end_object(w);
+}
+
+void openai_write_own(struct json_writer *w, const struct generation *g)
+{
+    if (g->has_drawn_seed)
+        json_member_int(w, "seed", (int64_t)g->seed);
+}
+
+void openai_begin_event(struct strbuf *out)
+{
+    strbuf_push_text(out, "data: ");
+}
+
+void openai_end_event(struct strbuf *out)
+{
+    strbuf_push_text(out, "\n\n");
+}
+
+void openai_end_stream(struct strbuf *out)
+{
+    strbuf_push_text(out, "data: [DONE]\n\n");
+}
+
+void openai_write_error(struct generation *g, const struct err *err, struct strbuf *out)
+{
+    openai_begin_event(out);
+    reply_write_error(out, ERRORS_OPENAI, err, reply_error_code(err));
+    openai_end_event(out);
+    openai_end_stream(out);
+}

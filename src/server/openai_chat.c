@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+// POST /v1/chat/completions: the body, and the replies' members in OpenAI's order.
+#include "server/openai.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "server/logprobs.h"
+
+enum { MAX_CONTENT_BYTES = 32 << 20 };
+
+// ---- The body ----
+static void read_part(struct fields *f, const json_t *part, struct strbuf *text)
+{
+    struct slice type = json_slice(json_object_get(part, "type"));
+    const json_t *value = json_object_get(part, "text");
+    if (!slice_is(type, "text")) {
+        fields_refuse(f, "drover does not support content of type \"%.*s\" yet", (int)MIN(type.n, 64),
+                      type.n ? type.at : "");
+        return;
+    }
+    if (!json_is_string(value))
+        fields_refuse(f, "invalid message content: a part of type \"text\" has no \"text\"");
+    if (text->n > 0)
+        strbuf_push_char(text, '\n');
+    strbuf_push_slice(text, json_slice(value));
+}
+
+static bool arguments_are_valid(const json_t *call)
+{
+    struct err ignored = {0};
+    json_t *value =
+        json_parse(json_slice(json_object_get(json_object_get(call, "function"), "arguments")), &ignored);
+    bool is_object = json_is_object(value);
+    json_decref(value);
+    return is_object;
+}
+
+static void read_tool_calls(struct ask *a, struct fields *f, const json_t *calls)
+{
+    for (size_t i = 0; i < json_array_size(calls); i++)
+        if (!arguments_are_valid(json_array_get(calls, i)))
+            fields_refuse(f, "invalid tool call arguments");
+    a->needs |= json_array_size(calls) > 0 ? NEED_TOOLS : 0;
+}
+
+static void read_message(struct ask *a, struct fields *f, const json_t *value)
+{
+    struct strbuf text = STRBUF_INIT(MAX_CONTENT_BYTES);
+    struct slice role = slice_of("");
+    struct fields m = fields_open(value, "ChatCompletionRequest.messages", f->err);
+    if (!json_is_object(value)) {
+        fields_refuse_type(f, "messages", value, "openai.Message");
+        return;
+    }
+    fields_text(&m, "role", &role);
+    const json_t *content = fields_find(&m, "content");
+    const json_t *calls = fields_array(&m, "tool_calls", "[]openai.ToolCall");
+    read_tool_calls(a, &m, calls);
+    if (json_is_string(content))
+        strbuf_push_slice(&text, json_slice(content));
+    else if (json_is_array(content))
+        for (size_t i = 0; i < json_array_size(content) && !m.failed; i++)
+            read_part(&m, json_array_get(content, i), &text);
+    else if (content || json_array_size(calls) == 0)
+        fields_refuse(&m, "invalid message content type: %s", content ? fields_kind(content) : "null");
+    if (slice_is(role, "developer")) // OpenAI's newer word for the same
+        role = slice_of("system");
+    ask_push_message(a->messages, role, strbuf_slice(&text));
+    strbuf_fini(&text);
+    f->failed |= m.failed;
+}
+
+static void read_effort(struct ask *a, struct fields *f)
+{
+    static const char *const levels[] = {"none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max"};
+    struct slice effort = slice_of("");
+    const json_t *reasoning = fields_object(f, "reasoning", "openai.Reasoning");
+    if (!fields_text(f, "reasoning_effort", &effort))
+        effort = json_slice(json_object_get(reasoning, "effort"));
+    bool is_known = effort.n == 0;
+    for (size_t i = 0; i < COUNT_OF(levels); i++)
+        is_known |= slice_is(effort, levels[i]);
+    if (!is_known)
+        fields_refuse(f,
+                      "invalid reasoning value: \"%.*s\" (must be \"minimal\", \"low\", \"medium\", "
+                      "\"high\", \"xhigh\", \"ultra\", "
+                      "\"max\", or \"none\")",
+                      (int)MIN(effort.n, 64), effort.at);
+    else if (effort.n > 0 && !slice_is(effort, "none"))
+        a->needs |= NEED_THINKING;
+}
+
+static int read_body(struct ask *a, struct err *err)
+{
+    struct fields f = fields_open(a->body, "ChatCompletionRequest", err);
+    int64_t top = 0;
+    a->is_chat = true;
+    a->messages = json_array();
+    ask_read_model(a, &f);
+    const json_t *list = fields_array(&f, "messages", "[]openai.Message");
+    if (!f.failed && json_array_size(list) == 0)
+        fields_refuse(&f, "[] is too short - 'messages'");
+    for (size_t i = 0; i < json_array_size(list) && !f.failed; i++)
+        read_message(a, &f, json_array_get(list, i));
+    openai_read_common(a, &f);
+    read_effort(a, &f);
+    fields_bool(&f, "logprobs", &a->logprobs);
+    fields_int(&f, "top_logprobs", &top);
+    if (top < 0 || top > PARAMS_MAX_TOP_LOGPROBS)
+        fields_refuse(&f, "top_logprobs must be between 0 and 20");
+    a->top_logprobs = (int32_t)top;
+    return f.failed ? -1 : 0;
+}
+
+// ---- The replies ----
+static void write_logprobs(struct json_writer *w, const struct piece *p)
+{
+    if (p->n_logprobs == 0)
+        return;
+    json_key(w, "logprobs");
+    json_begin_object(w);
+    json_key(w, "content");
+    logprobs_write(w, p->logprobs, p->n_logprobs, true);
+    json_end_object(w);
+}
+
+// One chunk; `p` NULL: the delta is empty, `is_first`: it names the role.
+static void write_chunk(struct generation *g, const struct piece *p, bool is_first, bool is_last,
+                        struct strbuf *out)
+{
+    openai_begin_event(out);
+    struct json_writer w = json_writer_make(out);
+    json_begin_object(&w);
+    openai_write_head(&w, g, "chatcmpl", "chat.completion.chunk");
+    json_key(&w, "choices");
+    json_begin_array(&w);
+    json_begin_object(&w);
+    json_member_int(&w, "index", 0);
+    json_key(&w, "delta");
+    json_begin_object(&w);
+    if (is_first)
+        json_member_text(&w, "role", "assistant");
+    if (p)
+        json_member_slice(&w, "content", p->text);
+    json_end_object(&w);
+    openai_write_reason(&w, is_last ? g : NULL);
+    if (p)
+        write_logprobs(&w, p);
+    json_end_object(&w);
+    json_end_array(&w);
+    if (is_last)
+        openai_write_own(&w, g);
+    json_end_object(&w);
+    openai_end_event(out);
+}
+
+static void write_piece(struct generation *g, const struct piece *p, struct strbuf *out)
+{
+    write_chunk(g, p, g->n_pieces == 0, false, out);
+}
+
+static void write_last(struct generation *g, struct strbuf *out)
+{
+    struct piece empty = {.text = slice_of("")};
+    if (g->n_pieces == 0)
+        write_chunk(g, &empty, true, false, out);
+    write_chunk(g, NULL, false, true, out);
+    if (g->ask.include_usage) {
+        openai_begin_event(out);
+        struct json_writer w = json_writer_make(out);
+        json_begin_object(&w);
+        openai_write_head(&w, g, "chatcmpl", "chat.completion.chunk");
+        json_key(&w, "choices");
+        json_begin_array(&w);
+        json_end_array(&w);
+        openai_write_usage(&w, g);
+        json_end_object(&w);
+        openai_end_event(out);
+    }
+    openai_end_stream(out);
+}
+
+static void write_whole(struct generation *g, const struct piece *all, struct strbuf *out)
+{
+    struct json_writer w = json_writer_make(out);
+    json_begin_object(&w);
+    openai_write_head(&w, g, "chatcmpl", "chat.completion");
+    json_key(&w, "choices");
+    json_begin_array(&w);
+    json_begin_object(&w);
+    json_member_int(&w, "index", 0);
+    json_key(&w, "message");
+    json_begin_object(&w);
+    json_member_text(&w, "role", "assistant");
+    json_member_slice(&w, "content", all->text);
+    json_end_object(&w);
+    openai_write_reason(&w, g);
+    write_logprobs(&w, all);
+    json_end_object(&w);
+    json_end_array(&w);
+    openai_write_usage(&w, g);
+    openai_write_own(&w, g);
+    json_end_object(&w);
+    strbuf_push_char(out, '\n');
+}
+
+const struct dialect openai_chat_dialect = {
+    .route = "/v1/chat/completions",
+    .go_type = "openai.ChatCompletionRequest",
+    .empty_text = "EOF",
+    .verb = "chat",
+    .stream_type = "text/event-stream",
+    .whole_type = "application/json",
+    .errors = ERRORS_OPENAI,
+    .read = read_body,
+    .write_piece = write_piece,
+    .write_last = write_last,
+    .write_whole = write_whole,
+    .write_error = openai_write_error,
+};

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+// POST /v1/completions: the body, and the replies' members. As in Ollama the prompt goes through the model's
+// template; with include_usage every chunk has a usage of zeros and a last one the real numbers.
+#include "server/openai.h"
+
+#include <string.h>
+
+// ---- The body ----
+static void read_logprobs(struct ask *a, struct fields *f)
+{
+    int64_t n = 0;
+    if (!fields_int(f, "logprobs", &n))
+        return;
+    if (n < 0 || n > PARAMS_MAX_TOP_LOGPROBS)
+        fields_refuse(f, "logprobs must be between 0 and 20");
+    a->logprobs = true;
+    a->top_logprobs = (int32_t)n;
+}
+
+static int read_body(struct ask *a, struct err *err)
+{
+    struct fields f = fields_open(a->body, "CompletionRequest", err);
+    struct slice suffix = slice_of("");
+    ask_read_model(a, &f);
+    fields_text(&f, "prompt", &a->prompt);
+    if (fields_text(&f, "suffix", &suffix) && suffix.n > 0)
+        a->needs |= NEED_INSERT;
+    openai_read_common(a, &f);
+    read_logprobs(a, &f);
+    a->is_empty = a->prompt.n == 0;
+    return f.failed ? -1 : 0;
+}
+
+// ---- The replies ----
+// OpenAI's older form: parallel arrays; the offsets count characters of the answer's text.
+static size_t count_characters(struct slice text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++)
+        n += ((unsigned char)text.at[i] & 0xC0) != 0x80;
+    return n;
+}
+
+static void write_top(struct json_writer *w, const struct token_logprobs *t)
+{
+    json_begin_object(w);
+    for (uint32_t i = 0; i < t->n_top; i++) {
+        char token[256];
+        size_t n = t->top[i].bytes.n < sizeof token ? t->top[i].bytes.n : sizeof token - 1;
+        memcpy(token, n ? t->top[i].bytes.at : "", n);
+        token[n] = '\0';
+        json_key(w, token);
+        json_put_double(w, (double)t->top[i].logprob);
+    }
+    json_end_object(w);
+}
+
+static void write_logprobs(struct json_writer *w, const struct piece *p, size_t offset)
+{
+    if (p->n_logprobs == 0)
+        return;
+    json_key(w, "logprobs");
+    json_begin_object(w);
+    json_key(w, "tokens");
+    json_begin_array(w);
+    for (uint32_t i = 0; i < p->n_logprobs; i++)
+        json_put_slice(w, p->logprobs[i].chosen.bytes);
+    json_end_array(w);
+    json_key(w, "token_logprobs");
+    json_begin_array(w);
+    for (uint32_t i = 0; i < p->n_logprobs; i++)
+        json_put_double(w, (double)p->logprobs[i].chosen.logprob);
+    json_end_array(w);
+    json_key(w, "top_logprobs");
+    json_begin_array(w);
+    for (uint32_t i = 0; i < p->n_logprobs; i++)
+        write_top(w, &p->logprobs[i]);
+    json_end_array(w);
+    json_key(w, "text_offset");
+    json_begin_array(w);
+    for (uint32_t i = 0; i < p->n_logprobs; offset += count_characters(p->logprobs[i++].chosen.bytes))
+        json_put_uint(w, offset);
+    json_end_array(w);
+    json_end_object(w);
+}
+
+static void write_choice(struct json_writer *w, const struct generation *g, const struct piece *p,
+                         size_t offset)
+{
+    json_key(w, "choices");
+    json_begin_array(w);
+    json_begin_object(w);
+    json_member_slice(w, "text", p->text);
+    json_member_int(w, "index", 0);
+    openai_write_reason(w, g);
+    write_logprobs(w, p, offset);
+    json_end_object(w);
+    json_end_array(w);
+}
+
+static void write_no_usage(struct json_writer *w, const struct generation *g)
+{
+    static const struct generation nothing;
+    if (g->ask.include_usage)
+        openai_write_usage(w, &nothing);
+}
+
+static void write_chunk(struct generation *g, const struct piece *p, bool is_last, struct strbuf *out)
+{
+    openai_begin_event(out);
+    struct json_writer w = json_writer_make(out);
+    json_begin_object(&w);
+    openai_write_head(&w, g, "cmpl", "text_completion");
+    write_choice(&w, is_last ? g : NULL, p, g->n_characters);
+    write_no_usage(&w, g);
+    if (is_last)
+        openai_write_own(&w, g);
+    json_end_object(&w);
+    openai_end_event(out);
+}
+
+static void write_piece(struct generation *g, const struct piece *p, struct strbuf *out)
+{
+    write_chunk(g, p, false, out);
+    g->n_characters += count_characters(p->text);
+}
+
+static void write_last(struct generation *g, struct strbuf *out)
+{
+    write_chunk(g, &(struct piece){.text = slice_of("")}, true, out);
+    if (g->ask.include_usage) {
+        openai_begin_event(out);
+        struct json_writer w = json_writer_make(out);
+        json_begin_object(&w);
+        openai_write_head(&w, g, "cmpl", "text_completion");
+        json_key(&w, "choices");
+        json_begin_array(&w);
+        json_end_array(&w);
+        openai_write_usage(&w, g);
+        json_end_object(&w);
+        openai_end_event(out);
+    }
+    openai_end_stream(out);
+}
+
+static void write_whole(struct generation *g, const struct piece *all, struct strbuf *out)
+{
+    struct json_writer w = json_writer_make(out);
+    json_begin_object(&w);
+    openai_write_head(&w, g, "cmpl", "text_completion");
+    write_choice(&w, g, all, 0);
+    openai_write_usage(&w, g);
+    openai_write_own(&w, g);
+    json_end_object(&w);
+    strbuf_push_char(out, '\n');
+}
+
+const struct dialect openai_completions_dialect = {
+    .route = "/v1/completions",
+    .go_type = "openai.CompletionRequest",
+    .empty_text = "EOF",
+    .verb = "generate",
+    .stream_type = "text/event-stream",
+    .whole_type = "application/json",
+    .errors = ERRORS_OPENAI,
+    .read = read_body,
+    .write_piece = write_piece,
+    .write_last = write_last,
+    .write_whole = write_whole,
+    .write_error = openai_write_error,
+};

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// Bodies of errors and small answers. A 503 always says when to come back; who knows better sets Retry-After
+// before.
+#include "server/reply.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "json/writer.h"
+
+static const char *openai_type(int status)
+{
+    return status == 400 ? "invalid_request_error" : status == 404 ? "not_found_error" : "api_error";
+}
+
+void reply_write_error(struct strbuf *out, enum error_shape shape, const struct err *err, const char *code)
+{
+    const char *message = err->message[0] ? err->message : err_text(err->code);
+    struct json_writer w = json_writer_make(out);
+    json_begin_object(&w);
+    json_key(&w, "error");
+    if (shape == ERRORS_OLLAMA) {
+        json_put_text(&w, message);
+    } else {
+        json_begin_object(&w);
+        json_member_text(&w, "message", message);
+        json_member_text(&w, "type", openai_type(err_http_status(err->code)));
+        json_member_text(&w, "param", NULL);
+        json_member_text(&w, "code", code);
+        json_end_object(&w);
+    }
+    json_end_object(&w);
+}
+
+const char *reply_error_code(const struct err *err)
+{
+    bool is_long = err->code == ERR_INVALID && strstr(err->message, "context") &&
+                   (strstr(err->message, "longer") || strstr(err->message, "exceed"));
+    return is_long ? "context_length_exceeded" : NULL;
+}
+
+void reply_error(struct http_request *r, enum error_shape shape, const struct err *err, const char *code)
+{
+    struct strbuf body = STRBUF_INIT(16 << 10);
+    reply_write_error(&body, shape, err, code ? code : reply_error_code(err));
+    http_reply(r, err_http_status(err->code), REPLY_JSON, strbuf_slice(&body));
+    strbuf_fini(&body);
+}
+
+void reply_json(struct http_request *r, struct strbuf *body)
+{
+    if (body->overflow) {
+        struct err err = {0};
+        err_set(&err, ERR_INTERNAL, "the answer is larger than %zu bytes", body->cap);
+        reply_error(r, ERRORS_OLLAMA, &err, NULL);
+    } else {
+        http_reply(r, 200, REPLY_JSON, strbuf_slice(body));
+    }
+    strbuf_fini(body);
+}
+
+void reply_text(struct http_request *r, int status, const char *text)
+{
+    http_reply(r, status, REPLY_TEXT, slice_of(text));
+}
+
+size_t reply_error_body(void *user, int status, const char *message, char *out, size_t n)
+{
+    struct strbuf body = STRBUF_INIT(4096);
+    struct json_writer w = json_writer_make(&body);
+    json_begin_object(&w);
+    json_member_text(&w, "error", message);
+    json_end_object(&w);
+    size_t length = MIN(body.n, n);
+    if (length > 0)
+        memcpy(out, body.at, length);
+    strbuf_fini(&body);
+    return length;
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+// A route is a row: methods, path, handler or dialect. A path that ends in '/' takes what follows it as a
+// parameter.
+#include "server/routes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "net/cors.h"
+#include "server/app.h"
+#include "server/generate.h"
+#include "server/health.h"
+#include "server/ollama.h"
+#include "server/openai.h"
+#include "server/reply.h"
+#include "server/worker.h"
+
+enum method { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4 };
+enum { ROUTE_SLOW = 1 }; // runs on a worker: it may read a card
+
+typedef void route_fn(struct app *app, struct http_request *r);
+
+struct route {
+    unsigned methods;
+    const char *path;
+    route_fn *handle;              // or
+    const struct dialect *dialect; // a generation
+    unsigned flags;
+};
+
+static const struct route routes[] = {
+    {METHOD_GET | METHOD_HEAD, "/", health_root, NULL, 0},
+    {METHOD_GET | METHOD_HEAD, "/health", health_ready, NULL, 0},
+    {METHOD_GET | METHOD_HEAD, "/health/ready", health_ready, NULL, 0},
+    {METHOD_GET | METHOD_HEAD, "/health/live", health_live, NULL, 0},
+    {METHOD_GET | METHOD_HEAD, "/api/version", ollama_version, NULL, 0},
+    {METHOD_GET, "/api/status", ollama_status, NULL, 0},
+    {METHOD_GET | METHOD_HEAD, "/api/tags", ollama_tags, NULL, ROUTE_SLOW},
+    {METHOD_GET, "/api/ps", ollama_ps, NULL, 0},
+    {METHOD_POST, "/api/show", ollama_show, NULL, ROUTE_SLOW},
+    {METHOD_POST, "/api/generate", NULL, &ollama_generate_dialect, 0},
+    {METHOD_POST, "/api/chat", NULL, &ollama_chat_dialect, 0},
+    {METHOD_POST, "/v1/chat/completions", NULL, &openai_chat_dialect, 0},
+    {METHOD_POST, "/v1/completions", NULL, &openai_completions_dialect, 0},
+    {METHOD_GET, "/v1/models", openai_models, NULL, 0},
+    {METHOD_GET, "/v1/models/", openai_model, NULL, 0},
+};
+
+static unsigned method_bit(const char *method)
+{
+    return strcmp(method, "GET") == 0    ? METHOD_GET
+           : strcmp(method, "HEAD") == 0 ? METHOD_HEAD
+           : strcmp(method, "POST") == 0 ? METHOD_POST
+                                         : 0;
+}
+
+static bool route_matches(const struct route *route, const char *path)
+{
+    size_t n = strlen(route->path);
+    bool takes_rest = n > 1 && route->path[n - 1] == '/';
+    return takes_rest ? strncmp(path, route->path, n) == 0 && path[n] != '\0'
+                      : strcmp(path, route->path) == 0;
+}
+
+static const struct route *find(const char *path)
+{
+    for (size_t i = 0; i < COUNT_OF(routes); i++)
+        if (route_matches(&routes[i], path))
+            return &routes[i];
+    return NULL;
+}
+
+static void add_allow(struct http_request *r, unsigned methods)
+{
+    struct strbuf text = STRBUF_INIT(64);
+    if (methods & METHOD_HEAD)
+        strbuf_push_text(&text, "HEAD");
+    if (methods & METHOD_GET)
+        strbuf_printf(&text, "%sGET", text.n ? ", " : "");
+    if (methods & METHOD_POST)
+        strbuf_printf(&text, "%sPOST", text.n ? ", " : "");
+    http_add_header(r, "Allow", strbuf_text(&text));
+    strbuf_fini(&text);
+}
+
+// True when the answer was given.
+static bool guard_refuses(struct app *app, struct http_request *r)
+{
+    struct cors_question question = {
+        .listens_on_loopback = app->listens_on_loopback,
+        .method = http_request_method(r),
+        .host = http_request_header(r, "Host"),
+        .origin = http_request_header(r, "Origin"),
+    };
+    struct cors_answer answer = cors_decide(app->cors, &question);
+    for (size_t i = 0; i < answer.n_headers; i++)
+        http_add_header(r, answer.headers[i].name, answer.headers[i].value);
+    if (answer.verdict == CORS_PASS)
+        return false;
+    http_reply(r, answer.verdict == CORS_REFUSE ? 403 : 204, NULL, slice_of(""));
+    return true;
+}
+
+// "/api/tags/" becomes "/api/tags" where that is a route.
+static bool redirects(struct http_request *r, const char *path)
+{
+    size_t n = strlen(path);
+    bool is_get = strcmp(http_request_method(r), "GET") == 0;
+    if (n < 2 || path[n - 1] != '/')
+        return false;
+    char *shorter = xstrndup(path, n - 1);
+    bool is_route = find(shorter) != NULL && shorter[strlen(shorter) - 1] != '/';
+    if (is_route) {
+        struct strbuf to = STRBUF_INIT(16 << 10), body = STRBUF_INIT(32 << 10);
+        const char *query = http_request_query(r);
+        strbuf_printf(&to, "%s%s%s", shorter, query[0] ? "?" : "", query);
+        http_add_header(r, "Location", strbuf_text(&to));
+        if (is_get) // the routes' own paths and nothing of the client's is echoed
+            strbuf_printf(&body, "<a href=\"%s\">Moved Permanently</a>.\n\n", shorter);
+        http_reply(r, is_get ? 301 : 307, is_get ? "text/html; charset=utf-8" : NULL, strbuf_slice(&body));
+        strbuf_fini(&to);
+        strbuf_fini(&body);
+    }
+    free(shorter);
+    return is_route;
+}
+
+struct slow_call {
+    struct app *app;
+    const struct route *route;
+    struct http_request *request;
+};
+
+static void call_inside(struct app *app, struct http_request *r, const struct route *route)
+{
+    struct err err = {0};
+    if (app_enter(app)) {
+        route->handle(app, r);
+        app_leave(app);
+        return;
+    }
+    err_set(&err, ERR_BUSY, "server is shutting down");
+    reply_error(r, ERRORS_OLLAMA, &err, NULL);
+}
+
+static void run_slow(void *user)
+{
+    struct slow_call *call = user;
+    call_inside(call->app, call->request, call->route);
+    http_request_unref(call->request);
+    free(call);
+}
+
+static void call_route(struct app *app, struct http_request *r, const struct route *route)
+{
+    if (route->dialect) {
+        generate_start(app, r, route->dialect);
+        return;
+    }
+    if (!(route->flags & ROUTE_SLOW)) {
+        call_inside(app, r, route);
+        return;
+    }
+    struct slow_call *call = xcalloc(1, sizeof *call);
+    *call = (struct slow_call){app, route, http_request_ref(r)};
+    if (!worker_push(app->worker, run_slow, call)) {
+        struct err err = {0};
+        err_set(&err, ERR_BUSY, "server busy: too many requests wait to be read");
+        http_add_header(r, "Retry-After", "1");
+        reply_error(r, ERRORS_OLLAMA, &err, NULL);
+        http_request_unref(call->request);
+        free(call);
+    }
+}
+
+void routes_handle(void *user, struct http_request *r)
+{
+    struct app *app = user;
+    const char *path = http_request_path(r);
+    const struct route *route = find(path);
+    bool fits = route && (route->methods & method_bit(http_request_method(r)));
+    log_debug("server", "request method=%s path=%.200s remote=%s", http_request_method(r), path,
+              http_request_peer(r));
+    if (route && !fits)
+        add_allow(r, route->methods);
+    if (guard_refuses(app, r))
+        return;
+    if (fits)
+        call_route(app, r, route);
+    else if (route)
+        http_reply(r, 405, "text/plain", slice_of("405 method not allowed"));
+    else if (!redirects(r, path))
+        http_reply(r, 404, "text/plain", slice_of("404 page not found"));
+}

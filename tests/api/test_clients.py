@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""The real client libraries against the real program and SmolLM2: PyPI ollama and openai, npm ollama."""
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+ollama = pytest.importorskip("ollama")
+openai = pytest.importorskip("openai")
+
+MODEL = "smollm2"
+ASK = [{"role": "user", "content": "What is the capital of France? Answer in one short sentence."}]
+GREEDY = {"temperature": 0, "seed": 1, "num_predict": 24}
+CLIENTS = pathlib.Path(__file__).resolve().parents[1] / "clients"
+
+
+@pytest.fixture(scope="module")
+def client(smollm):
+    return ollama.Client(host=smollm.url)
+
+
+@pytest.fixture(scope="module")
+def ai(smollm):
+    return openai.OpenAI(base_url=smollm.url + "/v1", api_key="none", max_retries=0)
+
+
+# ---- PyPI ollama ----
+def test_list_show_ps(client):
+    models = client.list().models
+    assert [m.model for m in models] == ["smollm2:latest"]
+    assert models[0].details.family == "llama" and models[0].size > 50_000_000 and len(models[0].digest) == 64
+    shown = client.show(MODEL)
+    assert shown.modelinfo["general.architecture"] == "llama" and shown.template and "completion" in shown.capabilities
+    client.generate(MODEL)
+    running = client.ps().models
+    assert [m.model for m in running] == ["smollm2:latest"]
+    assert running[0].context_length > 0 and running[0].expires_at
+
+
+def test_generate_whole_and_stream_agree(client):
+    whole = client.generate(MODEL, "Once upon a time", options=GREEDY)
+    assert whole.done and whole.done_reason == "length" and whole.eval_count == 24 and whole.prompt_eval_count > 0
+    assert whole.total_duration > 0 and whole.load_duration > 0 and whole.prompt_eval_duration > 0 and whole.eval_duration > 0
+    parts = list(client.generate(MODEL, "Once upon a time", options=GREEDY, stream=True))
+    assert "".join(p.response for p in parts) == whole.response
+    assert len(parts) > 5 and parts[-1].done and not any(p.done for p in parts[:-1])
+    assert parts[-1].context == whole.context and len(whole.context) == whole.prompt_eval_count + whole.eval_count
+
+
+def test_chat_whole_and_stream_agree(client):
+    whole = client.chat(MODEL, ASK, options=GREEDY)
+    assert whole.message.role == "assistant" and "Paris" in whole.message.content
+    parts = list(client.chat(MODEL, ASK, options=GREEDY, stream=True))
+    assert "".join(p.message.content for p in parts) == whole.message.content
+    assert parts[-1].done_reason == whole.done_reason
+
+
+def test_a_drawn_seed_gives_the_same_again(client):
+    first = client.generate(MODEL, "A poem:", options={"num_predict": 20, "temperature": 1.5})
+    again = client.generate(MODEL, "A poem:", options={"num_predict": 20, "temperature": 1.5, "seed": first.model_extra["seed"]} if first.model_extra else {})
+    if first.model_extra:
+        assert again.response == first.response
+
+
+def test_raw_stop_and_context(client):
+    raw = client.generate(MODEL, "1, 2, 3, 4,", raw=True, options={**GREEDY, "stop": [" 7"]})
+    assert raw.response.startswith(" 5, 6,") and "7" not in raw.response and raw.done_reason == "stop" and raw.context is None
+    first = client.generate(MODEL, "My name is Ada.", options=GREEDY)
+    second = client.generate(MODEL, "What did I say?", context=first.context, options=GREEDY)
+    assert second.prompt_eval_count > first.prompt_eval_count + first.eval_count
+
+
+def test_logprobs(client):
+    reply = client.generate(MODEL, "Hi", options={**GREEDY, "num_predict": 10}, logprobs=True, top_logprobs=3)
+    assert len(reply.logprobs) == 10
+    for entry in reply.logprobs:
+        assert entry.logprob <= 0 and len(entry.top_logprobs) == 3
+        assert [t.logprob for t in entry.top_logprobs] == sorted((t.logprob for t in entry.top_logprobs), reverse=True)
+        assert entry.top_logprobs[0].token == entry.token  # greedy
+
+
+def test_errors_reach_the_client(client):
+    for call, status, words in [
+        (lambda: client.generate("nope", "x"), 404, "model 'nope' not found"),
+        (lambda: client.chat("nope", ASK), 404, "model 'nope' not found"),
+        (lambda: client.show("nope"), 404, "model 'nope:latest' not found"),
+        (lambda: client.chat(MODEL, ASK, tools=[{"type": "function", "function": {"name": "f"}}]), 400, "does not support tools"),
+        (lambda: client.chat(MODEL, ASK, format="json"), 400, "format"),
+        (lambda: client.chat(MODEL, ASK, think=True), 400, "think"),
+        (lambda: client.generate(MODEL, "x", suffix="y"), 400, "suffix"),
+        (lambda: client.generate(MODEL, "x", images=[b"\x89PNG\r\n"]), 400, "images"),
+        (lambda: client.generate(MODEL, "word " * 5000, options={"num_ctx": 512}), 400, "512"),
+    ]:
+        with pytest.raises(ollama.ResponseError) as e:
+            call()
+        assert e.value.status_code == status and words in e.value.error
+    with pytest.raises(ollama.ResponseError):
+        list(client.generate("nope", "x", stream=True))
+
+
+def test_keep_alive_zero_unloads(client):
+    client.generate(MODEL, keep_alive=60)
+    assert client.ps().models
+    assert client.generate(MODEL, keep_alive=0).done_reason == "unload"
+    for _ in range(200):
+        if not client.ps().models:
+            break
+        subprocess.run(["sleep", "0.05"], check=True)
+    assert not client.ps().models
+
+
+def test_leaving_amid_a_stream_frees_the_slot(client, smollm):
+    stream = client.generate(MODEL, "Tell me everything you know.", options={"num_predict": 4000, "temperature": 1.0, "num_ctx": 4096}, stream=True)
+    next(stream)
+    stream.close()
+    smollm.wait_idle()
+    assert "outcome=cancelled" in smollm.log.read_text()
+
+
+# ---- PyPI openai ----
+def test_openai_lists_and_chats(ai):
+    assert [m.id for m in ai.models.list()] == ["smollm2:latest"]
+    assert ai.models.retrieve(MODEL).owned_by == "library"
+    reply = ai.chat.completions.create(model=MODEL, messages=ASK, temperature=0, max_completion_tokens=24, seed=1)
+    assert "Paris" in reply.choices[0].message.content and reply.choices[0].finish_reason in ("stop", "length")
+    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
+    again = ai.chat.completions.create(model=MODEL, messages=ASK, temperature=0, max_tokens=24, seed=1)
+    assert again.choices[0].message.content == reply.choices[0].message.content
+    assert again.usage.prompt_tokens_details.cached_tokens > 0
+
+
+def test_openai_streams(ai):
+    chunks = list(ai.chat.completions.create(model=MODEL, messages=ASK, temperature=0, max_tokens=24, seed=1, stream=True,
+                                             stream_options={"include_usage": True}))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens > 0
+    assert chunks[-2].choices[0].finish_reason in ("stop", "length")
+    assert "Paris" in "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+
+
+def test_openai_completions_and_logprobs(ai):
+    reply = ai.completions.create(model=MODEL, prompt="Hello", max_tokens=5, temperature=0, logprobs=2)
+    assert reply.choices[0].finish_reason == "length" and len(reply.choices[0].logprobs.tokens) == 5
+    chat = ai.chat.completions.create(model=MODEL, messages=ASK, max_tokens=3, temperature=0, logprobs=True, top_logprobs=2)
+    assert len(chat.choices[0].logprobs.content) == 3 and len(chat.choices[0].logprobs.content[0].top_logprobs) == 2
+    assert "".join(c.text for c in (x.choices[0] for x in ai.completions.create(model=MODEL, prompt="Hello", max_tokens=5, temperature=0, stream=True)))
+
+
+def test_openai_errors(ai):
+    with pytest.raises(openai.NotFoundError) as e:
+        ai.chat.completions.create(model="nope", messages=ASK)
+    assert "model 'nope' not found" in str(e.value)
+    for more in ({"n": 2}, {"logit_bias": {"1": 1}}, {"response_format": {"type": "json_object"}}, {"tools": [{"type": "function", "function": {"name": "f"}}]}):
+        with pytest.raises(openai.BadRequestError) as e:
+            ai.chat.completions.create(model=MODEL, messages=ASK, **more)
+        assert next(iter(more)) in str(e.value)
+
+
+# ---- npm ollama ----
+def test_npm_ollama(smollm, tmp_path):
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        pytest.skip("node and npm are not installed")
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "drover" / "npm-clients"
+    if not (cache / "node_modules" / "ollama").exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CLIENTS / "package.json", cache)
+        done = subprocess.run([npm, "install", "--no-audit", "--no-fund", "--silent"], cwd=cache, capture_output=True, check=False)
+        if done.returncode != 0:
+            shutil.rmtree(cache / "node_modules", ignore_errors=True)
+            pytest.skip("npm cannot install ollama: " + done.stderr.decode()[-300:])
+    shutil.copy(CLIENTS / "ollama.mjs", cache)
+    done = subprocess.run([node, "ollama.mjs", smollm.url, MODEL], cwd=cache, capture_output=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    assert done.stdout.decode().splitlines()[-1] == "ok"
