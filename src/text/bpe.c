@@ -153,19 +153,28 @@ static bool push_whole(struct encoder *e, const struct bpe *b, struct slice piec
     return id != TOKEN_NONE;
 }
 
-static void encode_piece(void *arg, struct slice piece)
+static void merge_piece(struct encoder *e, struct slice piece)
 {
-    struct encoder *e = arg;
     const struct bpe *b = e->state;
     struct merger *m = &e->merger;
-    if (pretok_ignores_merges(&b->pretok) && push_whole(e, b, piece))
-        return;
     merger_clear(m);
     for (size_t i = 0; i < piece.n; i++)
         merger_push(m, 1, b->byte_symbol[(unsigned char)piece.at[i]]);
     merger_run(m, find_pair, b);
     for (uint32_t i = 0; i != MERGE_END; i = m->symbols[i].next)
         push_symbol(e, m->symbols[i].sym);
+}
+
+static void encode_piece(void *arg, struct slice piece)
+{
+    struct encoder *e = arg;
+    const struct bpe *b = e->state;
+    if (pretok_ignores_merges(&b->pretok) && push_whole(e, b, piece))
+        return;
+    for (size_t n; piece.n > 0; piece = slice_make(piece.at + n, piece.n - n)) {
+        n = MIN(piece.n, (size_t)MERGE_MAX_BYTES);
+        merge_piece(e, slice_make(piece.at, n));
+    }
 }
 
 static void bpe_encode(struct encoder *e, struct slice fragment, bool is_after_special)

@@ -10,6 +10,9 @@
 #include "text/rankheap.h"
 
 #define MERGE_END UINT32_MAX
+// A run without any break is merged in parts of this many bytes, so that memory stays bounded; a part costs
+// some 60 bytes for each.
+enum { MERGE_MAX_BYTES = 1 << 20 };
 
 struct merge_symbol {
     uint32_t prev, next; // MERGE_END at the ends

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Each place where some special token begins enters a heap with its longest one; popped longest first, a
-// place is taken, or dropped when it lies in a taken range, or comes back with the longest token that ends
-// before the next taken range. In a run of a million spaces each place is looked at once or twice, however
-// many tokens are runs of spaces.
+// Each place where some special token begins is given its longest one. Lengths are then gone through from the
+// longest down: a place is taken, or dropped when it lies in a taken range, or given the longest token that
+// ends before the next taken range, which is shorter. In a run of a million spaces each place is looked at
+// once or twice, however many tokens are runs of spaces.
 #include "text/specials.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "text/rankheap.h"
 #include "text/tokenizer.h"
 
 struct special_node {
@@ -69,7 +68,7 @@ static uint32_t child_make(struct specials *s, uint32_t node, unsigned char byte
 void specials_add(struct specials *s, struct slice text, uint32_t id, bool always)
 {
     uint32_t node = 0;
-    if (text.n == 0)
+    if (text.n == 0 || text.n > SPECIAL_MAX_BYTES)
         return;
     for (size_t i = 0; i < text.n; i++)
         node = child_make(s, node, (unsigned char)text.at[i]);
@@ -78,9 +77,10 @@ void specials_add(struct specials *s, struct slice text, uint32_t id, bool alway
 }
 
 // The longest token at the beginning of text; 0: none.
-static uint32_t longest(const struct specials *s, struct slice text, bool with_control, uint32_t *id)
+static size_t longest(const struct specials *s, struct slice text, bool with_control, uint32_t *id)
 {
-    uint32_t node = 0, found = 0;
+    uint32_t node = 0;
+    size_t found = 0;
     for (size_t i = 0; i < text.n; i++) {
         node = child_of(s, node, (unsigned char)text.at[i]);
         if (node == 0)
@@ -88,63 +88,77 @@ static uint32_t longest(const struct specials *s, struct slice text, bool with_c
         const struct special_node *at = &s->nodes[node];
         if (at->id == TOKEN_NONE || !(at->always || with_control))
             continue;
-        found = (uint32_t)i + 1;
+        found = i + 1;
         *id = at->id;
     }
     return found;
 }
 
-static void enter(struct rankheap *heap, const struct specials *s, struct slice text, uint32_t place,
-                  bool with_control)
+// Gives `place` the longest token that ends at or before `end`.
+static void enter(struct special_scan *scan, size_t place, size_t end, size_t *n_by_length)
 {
-    uint32_t id = 0, n = longest(s, slice_make(text.at + place, text.n - place), with_control, &id);
-    if (n > 0)
-        rankheap_push(heap, (struct rankheap_entry){UINT32_MAX - n, place, n, id});
+    uint32_t id;
+    struct slice rest = slice_make(scan->text.at + place, end - place);
+    size_t n = longest(scan->specials, rest, scan->with_control, &id);
+    if (n > 0 && scan->lengths == NULL)
+        scan->lengths = xcalloc(scan->text.n, 1);
+    if (scan->lengths != NULL)
+        scan->lengths[place] = (uint8_t)n;
+    n_by_length[n]++;
 }
 
-static int by_place(const void *a, const void *b)
+// Decides the places whose token is of `length`. `taken` has one byte for each byte of the text.
+static void resolve_length(struct special_scan *scan, size_t length, char *taken, size_t *n_by_length)
 {
-    const struct special_hit *x = a, *y = b;
-    return (x->at > y->at) - (x->at < y->at);
-}
-
-// Takes places off the heap; `taken` has one byte for each byte of the text. Returns the number of hits.
-static uint32_t resolve(struct rankheap *heap, const struct specials *s, struct slice text, bool with_control,
-                        char *taken, struct special_hit *hits)
-{
-    uint32_t n_hits = 0;
-    while (heap->n > 0) {
-        struct rankheap_entry e = rankheap_pop(heap);
-        const char *blocked = memchr(taken + e.place, 1, e.size);
-        if (blocked == taken + e.place)
-            continue;
-        if (blocked != NULL) {
-            struct slice until = slice_make(text.at, (size_t)(blocked - taken));
-            enter(heap, s, until, e.place, with_control);
+    size_t place = 0;
+    for (; n_by_length[length] > 0; n_by_length[length]--, place++) {
+        const uint8_t *found = memchr(scan->lengths + place, (int)length, scan->text.n - place);
+        if (found == NULL)
+            break;
+        place = (size_t)(found - scan->lengths);
+        const char *blocked = memchr(taken + place, 1, length);
+        if (blocked == NULL) {
+            memset(taken + place, 1, length);
             continue;
         }
-        memset(taken + e.place, 1, e.size);
-        hits[n_hits++] = (struct special_hit){e.place, e.size, e.value};
+        scan->lengths[place] = 0;
+        if (blocked > taken + place)
+            enter(scan, place, (size_t)(blocked - taken), n_by_length);
     }
-    return n_hits;
 }
 
-uint32_t specials_find(const struct specials *s, struct slice text, bool with_control,
-                       struct special_hit **hits)
+void specials_begin(struct special_scan *scan, const struct specials *s, struct slice text, bool with_control)
 {
-    struct rankheap heap = {0};
-    uint32_t n_hits = 0;
-    *hits = NULL;
+    size_t n_by_length[SPECIAL_MAX_BYTES + 1] = {0};
+    *scan = (struct special_scan){.specials = s, .text = text, .with_control = with_control};
     for (size_t i = 0; i < text.n; i++)
         if (s->first[(unsigned char)text.at[i]] != 0)
-            enter(&heap, s, text, (uint32_t)i, with_control);
-    if (heap.n > 0) {
-        char *taken = xcalloc(text.n, 1);
-        *hits = xmalloc(heap.n * sizeof **hits);
-        n_hits = resolve(&heap, s, text, with_control, taken, *hits);
-        qsort(*hits, n_hits, sizeof **hits, by_place);
-        free(taken);
-    }
-    rankheap_fini(&heap);
-    return n_hits;
+            enter(scan, i, text.n, n_by_length);
+    if (scan->lengths == NULL)
+        return;
+    char *taken = xcalloc(text.n, 1);
+    for (size_t length = SPECIAL_MAX_BYTES; length > 0; length--)
+        resolve_length(scan, length, taken, n_by_length);
+    free(taken);
+}
+
+bool specials_next(struct special_scan *scan, struct special_hit *hit)
+{
+    if (scan->lengths == NULL)
+        return false;
+    while (scan->at < scan->text.n && scan->lengths[scan->at] == 0)
+        scan->at++;
+    if (scan->at == scan->text.n)
+        return false;
+    hit->at = scan->at;
+    hit->n = scan->lengths[scan->at];
+    longest(scan->specials, slice_make(scan->text.at + hit->at, hit->n), scan->with_control, &hit->id);
+    scan->at += hit->n;
+    return true;
+}
+
+void specials_end(struct special_scan *scan)
+{
+    free(scan->lengths);
+    scan->lengths = NULL;
 }

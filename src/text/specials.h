@@ -15,17 +15,33 @@ struct specials {
     uint32_t first[256]; // the root's children by byte; 0: none
 };
 
+// A text longer than this is not cut out: no vocabulary has such tokens.
+enum { SPECIAL_MAX_BYTES = 255 };
+
+// One text being cut.
+struct special_scan {
+    const struct specials *specials;
+    struct slice text;
+    bool with_control;
+    size_t at;
+    uint8_t
+        *lengths; // by byte of the text: how long the hit is that begins there, or 0; NULL: there are none
+};
+
 struct special_hit {
-    uint32_t at, n; // bytes of the text
+    size_t at, n; // bytes of the text
     uint32_t id;
 };
 
 void specials_init(struct specials *s);
 void specials_fini(struct specials *s);
-// always: is cut out even where control tokens are plain text (user-defined tokens). An empty text is
-// ignored.
+// always: is cut out even where control tokens are plain text (user-defined tokens). Empty texts are ignored,
+// too.
 void specials_add(struct specials *s, struct slice text, uint32_t id, bool always);
-// The hits in order, not overlapping; *hits is the caller's to free (NULL when there are none). Near-linear
-// in text.n.
-uint32_t specials_find(const struct specials *s, struct slice text, bool with_control,
-                       struct special_hit **hits);
+
+// Finds the hits in text, which stays the caller's; near-linear in text.n, two bytes of memory for each byte.
+void specials_begin(struct special_scan *scan, const struct specials *s, struct slice text,
+                    bool with_control);
+// The next hit, in the order of the text; hits do not overlap.
+bool specials_next(struct special_scan *scan, struct special_hit *hit);
+void specials_end(struct special_scan *scan);

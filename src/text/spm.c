@@ -149,14 +149,9 @@ static void push_escaped(struct strbuf *out, struct slice text)
     }
 }
 
-static void spm_encode(struct encoder *e, struct slice fragment, bool is_after_special)
+static void encode_escaped(struct encoder *e, struct slice text)
 {
     const struct spm *s = e->state;
-    strbuf_reset(&e->text);
-    if (e->add_space_prefix && is_after_special)
-        strbuf_push(&e->text, SPACE_MARK, MARK_BYTES);
-    push_escaped(&e->text, fragment);
-    struct slice text = strbuf_slice(&e->text);
     size_t begin = 0;
     for (size_t i = 1; i < text.n; i++) {
         if (is_mark(text, i) && !s->may_join[(unsigned char)text.at[i - 1]]) {
@@ -166,6 +161,38 @@ static void spm_encode(struct encoder *e, struct slice fragment, bool is_after_s
     }
     if (text.n > 0)
         encode_segment(e, slice_make(text.at + begin, text.n - begin));
+}
+
+// How much of a fragment to escape at once: up to the last place where it may be cut, if it is longer than a
+// part.
+static size_t part_bytes(const struct spm *s, struct slice fragment)
+{
+    if (fragment.n <= MERGE_MAX_BYTES)
+        return fragment.n;
+    for (size_t i = MERGE_MAX_BYTES; i > 0; i--) {
+        unsigned char before =
+            (unsigned char)(fragment.at[i - 1] == ' ' ? SPACE_MARK[2] : fragment.at[i - 1]);
+        if (fragment.at[i] == ' ' && !s->may_join[before])
+            return i;
+    }
+    size_t n = MERGE_MAX_BYTES;
+    while (n > MERGE_MAX_BYTES - 3 && (fragment.at[n] & 0xC0) == 0x80)
+        n--; // between characters
+    return n;
+}
+
+static void spm_encode(struct encoder *e, struct slice fragment, bool is_after_special)
+{
+    bool has_prefix = e->add_space_prefix && is_after_special;
+    for (size_t n; fragment.n > 0; fragment = slice_make(fragment.at + n, fragment.n - n)) {
+        strbuf_reset(&e->text);
+        if (has_prefix)
+            strbuf_push(&e->text, SPACE_MARK, MARK_BYTES);
+        has_prefix = false;
+        n = part_bytes(e->state, fragment);
+        push_escaped(&e->text, slice_make(fragment.at, n));
+        encode_escaped(e, strbuf_slice(&e->text));
+    }
 }
 
 // ---- Decoding

@@ -165,7 +165,8 @@ static void encode_fragment(const struct tokenizer *t, struct encoder *e, struct
 
 void tokenizer_encode(const struct tokenizer *t, struct slice text, bool parse_special, struct tokens *out)
 {
-    struct special_hit *hits;
+    struct special_scan scan;
+    struct special_hit hit;
     struct encoder e = {.vocab = &t->vocab,
                         .state = t->state,
                         .out = out,
@@ -173,15 +174,14 @@ void tokenizer_encode(const struct tokenizer *t, struct slice text, bool parse_s
                         .text = STRBUF_INIT(UINT32_MAX - 1),
                         .piece = STRBUF_INIT(UINT32_MAX - 1)};
     assert(text.n <= MAX_TEXT_BYTES);
-    uint32_t n_hits = specials_find(&t->specials, text, parse_special, &hits);
     size_t at = 0;
-    for (uint32_t i = 0; i < n_hits; i++) {
-        encode_fragment(t, &e, text, at, hits[i].at);
-        tokens_push(out, hits[i].id);
-        at = hits[i].at + hits[i].n;
+    for (specials_begin(&scan, &t->specials, text, parse_special); specials_next(&scan, &hit);
+         at = hit.at + hit.n) {
+        encode_fragment(t, &e, text, at, hit.at);
+        tokens_push(out, hit.id);
     }
     encode_fragment(t, &e, text, at, text.n);
-    free(hits);
+    specials_end(&scan);
     merger_fini(&e.merger);
     strbuf_fini(&e.text);
     strbuf_fini(&e.piece);

@@ -354,6 +354,19 @@ static void a_megabyte_of_anything(void **state)
         tokenizer_free(all[k]);
 }
 
+// Beyond MERGE_MAX_BYTES: parts are cut between words where that changes nothing, and every byte comes back.
+static void more_than_one_part(void **state)
+{
+    struct tokenizer *t = spm_new(0);
+    struct slice text = run_of("ab b ", 5 << 19);
+    assert_int_equal(count(t, text), text.n / 5 * 3 + 1); // ▁ab, ▁, b; and the last space
+    free((char *)text.at);
+    text = run_of("\xC3\xA9", 3 << 20);
+    assert_int_equal(count(t, text), text.n);
+    free((char *)text.at);
+    tokenizer_free(t);
+}
+
 // Random bytes, special tokens and halves of characters: nothing crashes; SPM gives every byte back.
 static void random_bytes(void **state)
 {
@@ -400,6 +413,7 @@ int main(void)
         cmocka_unit_test(broken_vocabularies_are_refused),
         cmocka_unit_test(odd_vocabularies_are_taken),
         cmocka_unit_test(a_megabyte_of_anything),
+        cmocka_unit_test(more_than_one_part),
         cmocka_unit_test(random_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
