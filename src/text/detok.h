@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A streaming detokeniser: pieces in, whole UTF-8 characters out. Never emits half a character; ill-formed bytes in the middle
-// are passed on as they are (the writer of JSON replaces them).
+// A streaming detokeniser: pieces in, whole UTF-8 characters out. Never emits half a character; ill-formed
+// bytes in the middle are passed on as they are (the writer of JSON replaces them).
 #pragma once
 
 #include "base/strbuf.h"
