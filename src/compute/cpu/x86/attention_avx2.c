@@ -6,7 +6,7 @@
 
 #define TILE_QUERIES   6
 #define SCORE_PAGES(n) ((n) == 1 ? 4 : (n) <= 3 ? 2 : 1)
-#define VALUE_UNITS(n) ((n) == 1 ? 4 : (n) <= 3 ? 2 : 1)
+#define VALUE_REGS(n)  ((n) == 1 ? 8 : (n) <= 3 ? 4 : 2)
 
 #include "compute/cpu/x86/attention_body.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Attention of a tile of queries over sixteen lanes, included by attention_avx2.c and attention_avx512.c
-// after their lanes_*.h and three numbers: TILE_QUERIES, SCORE_PAGES(n), VALUE_UNITS(n). The order of every
+// after their lanes_*.h and three numbers: TILE_QUERIES, SCORE_PAGES(n), VALUE_REGS(n). The order of every
 // sum is that of cpu/ref/attention_ref.c.
 //
 // The idea: all queries of a tile use a loaded key or value. Scores: 16 keys of a page lie in the lanes, n
@@ -23,8 +23,9 @@
 
 enum {
     MAX_HEAD_DIM = 512,
-    MAX_PAGES = 8,             // of one score tile; also ATTENTION_CHUNK / KV_PAGE_TOKENS
-    MAX_UNITS = 8,             // of one value tile
+    MAX_PAGES = 8, // of one score tile; also ATTENTION_CHUNK / KV_PAGE_TOKENS
+    PAGE_REGS = KV_PAGE_TOKENS / VREG_LANES,
+    MAX_REGS = MAX_PAGES * PAGE_REGS,
     VALUE_BLOCK_BYTES = 16384, // values passed over at once: they stay in L1 while the dims are walked
 };
 
@@ -41,72 +42,117 @@ struct tile {
     float acc[TILE_QUERIES * MAX_HEAD_DIM];            // [query][row]
 };
 
-LANES_INLINE struct v16 load_codes(enum kv_type type, const char *codes, size_t i)
+LANES_INLINE vreg load_codes(enum kv_type type, const char *codes, size_t i)
 {
     switch (type) {
     case KV_F32:
-        return v16_load((const float *)codes + i);
+        return vreg_load((const float *)codes + i);
     case KV_F16:
-        return v16_load_f16((const uint16_t *)codes + i);
+        return vreg_load_f16((const uint16_t *)codes + i);
     case KV_BF16:
-        return v16_load_bf16((const uint16_t *)codes + i);
+        return vreg_load_bf16((const uint16_t *)codes + i);
     default:
-        return v16_load_i8((const int8_t *)codes + i);
+        return vreg_load_i8((const int8_t *)codes + i);
     }
 }
 
 // ---- Scores ----
 
+struct score_tile {
+    const char *pages[MAX_PAGES];
+    const float *q; // of the next dim
+    vreg acc[TILE_QUERIES][MAX_REGS], scales[MAX_REGS];
+};
+
+LANES_INLINE vreg load_key(const struct score_tile *st, enum kv_type type, int r, uint32_t d)
+{
+    size_t at = (size_t)d * KV_PAGE_TOKENS + r % PAGE_REGS * VREG_LANES;
+    vreg k = load_codes(type, st->pages[r / PAGE_REGS], at);
+    return type == KV_Q8_0 ? vreg_mul(k, st->scales[r]) : k;
+}
+
+// What there is more of, queries or registers of keys, passes through; what there is less of stays in
+// registers meanwhile.
+LANES_INLINE void score_dim(struct score_tile *st, enum kv_type type, int nq, int nr, uint32_t d)
+{
+    vreg few[MAX_REGS];
+    if (nq <= nr) {
+        UNROLL
+        for (int i = 0; i < nq; i++)
+            few[i] = vreg_set1(st->q[i]);
+        UNROLL
+        for (int r = 0; r < nr; r++) {
+            vreg k = load_key(st, type, r, d);
+            UNROLL
+            for (int i = 0; i < nq; i++)
+                st->acc[i][r] = vreg_fma(few[i], k, st->acc[i][r]);
+        }
+    } else {
+        UNROLL
+        for (int r = 0; r < nr; r++)
+            few[r] = load_key(st, type, r, d);
+        UNROLL
+        for (int i = 0; i < nq; i++) {
+            vreg q = vreg_set1(st->q[i]);
+            UNROLL
+            for (int r = 0; r < nr; r++)
+                st->acc[i][r] = vreg_fma(q, few[r], st->acc[i][r]);
+        }
+    }
+    st->q += nq;
+}
+
 // q.k of nq queries with the keys of np pages from page_i on; the score of position p of query i goes to
 // weights[i][p - chunk].
 LANES_INLINE void score_pages(struct tile *t, enum kv_type type, int nq, int np, uint32_t page_i)
 {
-    uint32_t head_dim = t->a->head_dim;
-    uint32_t last_page = (t->end - 1) / KV_PAGE_TOKENS;
-    const char *pages[MAX_PAGES], *next[MAX_PAGES];
-    struct v16 acc[TILE_QUERIES][MAX_PAGES], scales[MAX_PAGES];
+    enum { LINE = 64 };
+    const uint32_t dims_a_line = LINE / KV_PAGE_TOKENS / kv_code_bytes(type), head_dim = t->a->head_dim;
+    const uint32_t last_page = (t->end - 1) / KV_PAGE_TOKENS;
+    const char *values[MAX_PAGES], *next[MAX_PAGES];
+    struct score_tile st = {.q = t->q};
     UNROLL
     for (int p = 0; p < np; p++) {
-        pages[p] = kv_keys_page(t->a, page_i + p);
+        st.pages[p] = kv_keys_page(t->a, page_i + p);
+        values[p] = kv_values_page(t->a, page_i + p);
         next[p] = kv_keys_page(t->a, MIN(page_i + np + p, last_page));
-        UNROLL
-        for (int i = 0; i < nq; i++)
-            acc[i][p] = v16_set1(0.0f);
     }
-    const float *q = t->q;
-    for (uint32_t begin = 0; begin < head_dim; begin += KV_BLOCK_DIMS) {
+    UNROLL
+    for (int i = 0; i < nq; i++) {
+        UNROLL
+        for (int r = 0; r < np * PAGE_REGS; r++)
+            st.acc[i][r] = vreg_set1(0.0f);
+    }
+    for (uint32_t d = 0; d < head_dim;) {
+        uint32_t end = MIN(d + KV_BLOCK_DIMS, head_dim);
         if (type == KV_Q8_0) {
             UNROLL
-            for (int p = 0; p < np; p++) {
-                const float *s = (const float *)(pages[p] + kv_key_scales_at(head_dim));
-                scales[p] = v16_load(s + begin / KV_BLOCK_DIMS * KV_PAGE_TOKENS);
+            for (int r = 0; r < np * PAGE_REGS; r++) {
+                const float *scales = (const float *)(st.pages[r / PAGE_REGS] + kv_key_scales_at(head_dim));
+                st.scales[r] =
+                    vreg_load(scales + d / KV_BLOCK_DIMS * KV_PAGE_TOKENS + r % PAGE_REGS * VREG_LANES);
             }
         }
-        uint32_t end = MIN(begin + KV_BLOCK_DIMS, head_dim);
-        for (uint32_t d = begin; d < end; d++, q += nq) {
-            struct v16 k[MAX_PAGES];
+        for (; d + dims_a_line <= end; d += dims_a_line) {
+            size_t at = d * KV_PAGE_TOKENS * kv_code_bytes(type);
             UNROLL
             for (int p = 0; p < np; p++) {
-                k[p] = load_codes(type, pages[p], (size_t)d * KV_PAGE_TOKENS);
-                if (type == KV_Q8_0)
-                    k[p] = v16_mul(k[p], scales[p]);
-                __builtin_prefetch(next[p] + d * KV_PAGE_TOKENS * kv_code_bytes(type));
+                __builtin_prefetch(values[p] + at);
+                __builtin_prefetch(next[p] + at);
             }
             UNROLL
-            for (int i = 0; i < nq; i++) {
-                struct v16 qi = v16_set1(q[i]);
-                UNROLL
-                for (int p = 0; p < np; p++)
-                    acc[i][p] = v16_fma(qi, k[p], acc[i][p]);
-            }
+            for (uint32_t i = 0; i < dims_a_line; i++)
+                score_dim(&st, type, nq, np * PAGE_REGS, d + i);
         }
+        for (; d < end; d++)
+            score_dim(&st, type, nq, np * PAGE_REGS, d);
     }
     float *out = t->weights + (page_i * KV_PAGE_TOKENS - t->chunk);
     UNROLL
     for (int i = 0; i < nq; i++) {
         UNROLL
-        for (int p = 0; p < np; p++)
-            v16_store(out + i * ATTENTION_CHUNK + p * KV_PAGE_TOKENS, acc[i][p]);
+        for (int r = 0; r < np * PAGE_REGS; r++)
+            vreg_store(out + i * ATTENTION_CHUNK + r * VREG_LANES, st.acc[i][r]);
     }
 }
 
@@ -158,66 +204,91 @@ static void softmax_chunk(struct tile *t, int i, uint32_t lo, uint32_t hi)
 
 // ---- Values ----
 
-// acc[i] += weights[i][p] * value[p] for queries [q0, q0 + nq), positions [lo, hi), nu units of 16 dims from
-// unit on.
-LANES_INLINE void add_units(struct tile *t, enum kv_type type, int q0, int nq, int nu, uint32_t unit,
-                            uint32_t lo, uint32_t hi)
+struct value_tile {
+    const char *codes;   // of the next position, from the tile's first dim on
+    const float *scales; // of the next position
+    const float *w;      // weights of the next position
+    vreg acc[TILE_QUERIES][MAX_REGS];
+};
+
+LANES_INLINE vreg load_value(const struct value_tile *vt, enum kv_type type, int r, uint32_t dim)
 {
-    uint32_t head_dim = t->a->head_dim, row = t->row;
-    size_t row_bytes = row * kv_code_bytes(type);
-    float *acc = t->acc + q0 * row + unit * 16;
-    const float *w = t->weights + q0 * ATTENTION_CHUNK + (lo - t->chunk);
-    struct v16 sum[TILE_QUERIES][MAX_UNITS];
+    vreg v = load_codes(type, vt->codes, r * VREG_LANES);
+    return type == KV_Q8_0 ? vreg_mul(v, vreg_set1(vt->scales[(dim + r * VREG_LANES) / KV_BLOCK_DIMS])) : v;
+}
+
+LANES_INLINE void add_position(struct value_tile *vt, enum kv_type type, int nq, int nr, uint32_t dim)
+{
+    vreg few[MAX_REGS];
+    if (nq <= nr) {
+        UNROLL
+        for (int i = 0; i < nq; i++)
+            few[i] = vreg_set1(vt->w[i * ATTENTION_CHUNK]);
+        UNROLL
+        for (int r = 0; r < nr; r++) {
+            vreg v = load_value(vt, type, r, dim);
+            UNROLL
+            for (int i = 0; i < nq; i++)
+                vt->acc[i][r] = vreg_fma(few[i], v, vt->acc[i][r]);
+        }
+    } else {
+        UNROLL
+        for (int r = 0; r < nr; r++)
+            few[r] = load_value(vt, type, r, dim);
+        UNROLL
+        for (int i = 0; i < nq; i++) {
+            vreg w = vreg_set1(vt->w[i * ATTENTION_CHUNK]);
+            UNROLL
+            for (int r = 0; r < nr; r++)
+                vt->acc[i][r] = vreg_fma(w, few[r], vt->acc[i][r]);
+        }
+    }
+    vt->w++;
+}
+
+// acc[i] += weights[i][p] * value[p] for queries [q0, q0 + nq), positions [lo, hi), nr registers of dims from
+// `dim` on.
+LANES_INLINE void add_dims(struct tile *t, enum kv_type type, int q0, int nq, int nr, uint32_t dim,
+                           uint32_t lo, uint32_t hi)
+{
+    const uint32_t head_dim = t->a->head_dim, row = t->row, n_blocks = kv_blocks(head_dim);
+    const size_t row_bytes = row * kv_code_bytes(type);
+    float *acc = t->acc + q0 * row + dim;
+    struct value_tile vt = {.w = t->weights + q0 * ATTENTION_CHUNK + (lo - t->chunk)};
     UNROLL
     for (int i = 0; i < nq; i++) {
         UNROLL
-        for (int u = 0; u < nu; u++)
-            sum[i][u] = v16_load(acc + i * row + u * 16);
+        for (int r = 0; r < nr; r++)
+            vt.acc[i][r] = vreg_load(acc + i * row + r * VREG_LANES);
     }
     for (uint32_t p = lo; p < hi;) {
         uint32_t slot = p % KV_PAGE_TOKENS, end = MIN(hi, p - slot + KV_PAGE_TOKENS);
         const char *page = kv_values_page(t->a, p / KV_PAGE_TOKENS);
-        const char *codes = page + slot * row_bytes + unit * 16 * kv_code_bytes(type);
-        const float *scales =
-            (const float *)(page + kv_value_scales_at(head_dim)) + slot * kv_blocks(head_dim);
-        for (; p < end; p++, w++, codes += row_bytes, scales += kv_blocks(head_dim)) {
-            struct v16 v[MAX_UNITS];
-            UNROLL
-            for (int u = 0; u < nu; u++) {
-                v[u] = load_codes(type, codes, u * 16);
-                if (type == KV_Q8_0)
-                    v[u] = v16_mul(v[u], v16_set1(scales[(unit + u) / 2]));
-            }
-            UNROLL
-            for (int i = 0; i < nq; i++) {
-                struct v16 wi = v16_set1(w[i * ATTENTION_CHUNK]);
-                UNROLL
-                for (int u = 0; u < nu; u++)
-                    sum[i][u] = v16_fma(wi, v[u], sum[i][u]);
-            }
-        }
+        vt.codes = page + slot * row_bytes + dim * kv_code_bytes(type);
+        vt.scales = (const float *)(page + kv_value_scales_at(head_dim)) + slot * n_blocks;
+        for (; p < end; p++, vt.codes += row_bytes, vt.scales += n_blocks)
+            add_position(&vt, type, nq, nr, dim);
     }
     UNROLL
     for (int i = 0; i < nq; i++) {
         UNROLL
-        for (int u = 0; u < nu; u++)
-            v16_store(acc + i * row + u * 16, sum[i][u]);
+        for (int r = 0; r < nr; r++)
+            vreg_store(acc + i * row + r * VREG_LANES, vt.acc[i][r]);
     }
 }
 
 LANES_INLINE void add_values(struct tile *t, enum kv_type type, int q0, int nq, uint32_t lo, uint32_t hi)
 {
-    uint32_t n_units = t->row / 16;
+    const uint32_t row = t->row, tile_dims = VALUE_REGS(nq) * VREG_LANES;
     uint32_t step =
-        VALUE_BLOCK_BYTES / (t->row * (uint32_t)kv_code_bytes(type)) / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
+        VALUE_BLOCK_BYTES / (row * (uint32_t)kv_code_bytes(type)) / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
     step = MAX(step, KV_PAGE_TOKENS);
     while (lo < hi) {
-        uint32_t end = MIN(hi, lo / step * step + step), unit = 0;
-        for (; unit + VALUE_UNITS(nq) <= n_units; unit += VALUE_UNITS(nq))
-            add_units(t, type, q0, nq, VALUE_UNITS(nq), unit, lo, end);
-        if (VALUE_UNITS(nq) > 1)
-            for (; unit < n_units; unit++)
-                add_units(t, type, q0, nq, 1, unit, lo, end);
+        uint32_t end = MIN(hi, lo / step * step + step), dim = 0;
+        for (; dim + tile_dims <= row; dim += tile_dims)
+            add_dims(t, type, q0, nq, VALUE_REGS(nq), dim, lo, end);
+        for (; dim < row; dim += 16)
+            add_dims(t, type, q0, nq, PAGE_REGS, dim, lo, end);
         lo = end;
     }
 }

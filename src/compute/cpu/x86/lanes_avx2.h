@@ -13,6 +13,51 @@
 
 #define LANES_INLINE static inline __attribute__((always_inline))
 
+// One register, for tiles that count them.
+typedef __m256 vreg;
+enum { VREG_LANES = 8 };
+
+LANES_INLINE vreg vreg_set1(float x)
+{
+    return _mm256_set1_ps(x);
+}
+
+LANES_INLINE vreg vreg_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+
+LANES_INLINE vreg vreg_load_f16(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+
+LANES_INLINE vreg vreg_load_bf16(const uint16_t *p)
+{
+    __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+}
+
+LANES_INLINE vreg vreg_load_i8(const int8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+
+LANES_INLINE void vreg_store(float *p, vreg a)
+{
+    _mm256_storeu_ps(p, a);
+}
+
+LANES_INLINE vreg vreg_mul(vreg a, vreg b)
+{
+    return _mm256_mul_ps(a, b);
+}
+
+LANES_INLINE vreg vreg_fma(vreg a, vreg b, vreg c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
 struct v16 {
     __m256 lo, hi;
 };
@@ -73,8 +118,12 @@ LANES_INLINE struct v16 v16_keep(struct v16 a, int from, int to, struct v16 othe
 
 LANES_INLINE struct v16 v16_load_f16(const uint16_t *p)
 {
-    return (struct v16){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
-                        _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8)))};
+    return (struct v16){vreg_load_f16(p), vreg_load_f16(p + 8)};
+}
+
+LANES_INLINE struct v16 v16_load_bf16(const uint16_t *p)
+{
+    return (struct v16){vreg_load_bf16(p), vreg_load_bf16(p + 8)};
 }
 
 LANES_INLINE void v16_store_f16(uint16_t *p, struct v16 a)
@@ -82,17 +131,6 @@ LANES_INLINE void v16_store_f16(uint16_t *p, struct v16 a)
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     _mm_storeu_si128((__m128i *)(p + 8),
                      _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-}
-
-LANES_INLINE __m256 bf16_widen(__m128i half)
-{
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
-}
-
-LANES_INLINE struct v16 v16_load_bf16(const uint16_t *p)
-{
-    return (struct v16){bf16_widen(_mm_loadu_si128((const __m128i *)p)),
-                        bf16_widen(_mm_loadu_si128((const __m128i *)(p + 8)))};
 }
 
 LANES_INLINE __m256i bf16_narrow(__m256 a)
@@ -109,12 +147,6 @@ LANES_INLINE void v16_store_bf16(uint16_t *p, struct v16 a)
 {
     __m256i both = _mm256_packus_epi32(bf16_narrow(a.lo), bf16_narrow(a.hi));
     _mm256_storeu_si256((__m256i *)p, _mm256_permute4x64_epi64(both, 0xd8));
-}
-
-LANES_INLINE struct v16 v16_load_i8(const int8_t *p)
-{
-    return (struct v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))),
-                        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8))))};
 }
 
 LANES_INLINE struct v16 v16_add(struct v16 a, struct v16 b)
