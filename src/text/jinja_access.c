@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// v.name, v[key], v[a:b:c], and what a loop over v sees. `.` finds a method before a key of a dict, `[]` the key first, as in jinja2.
+// v.name, v[key], v[a:b:c], and what a loop over v sees. `.` finds a method before a key of a dict, `[]` the
+// key first, as in jinja2.
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "text/jinja_run.h"
@@ -18,8 +19,8 @@ static struct jinja_value method_of(struct jinja_run *r, struct jinja_value v, s
 static struct jinja_value absent(struct jinja_run *r, struct jinja_value v, struct slice name)
 {
     if (slice_starts_with(name, slice_of("__")))
-        return jinja_fail(r, ERR_FORMAT, "access to attribute '%.*s' of '%s' object is unsafe", (int)MIN(name.n, 60), name.at,
-                          jinja_type_name(v));
+        return jinja_fail(r, ERR_FORMAT, "access to attribute '%.*s' of '%s' object is unsafe",
+                          (int)MIN(name.n, 60), name.at, jinja_type_name(v));
     return jinja_undefined(r, name, jinja_type_name(v));
 }
 
@@ -60,7 +61,8 @@ struct jinja_value jinja_item(struct jinja_run *r, struct jinja_value v, struct 
     if (has_index && jinja_as_int(key, &i))
         return index_of(r, v, i);
     if (v.kind == JINJA_DICT) {
-        bool has_no_hash = key.kind == JINJA_DICT || (key.kind == JINJA_LIST && key.list->flavor != JINJA_FLAVOR_TUPLE);
+        bool has_no_hash =
+            key.kind == JINJA_DICT || (key.kind == JINJA_LIST && key.list->flavor != JINJA_FLAVOR_TUPLE);
         struct jinja_value *found = has_no_hash ? NULL : jinja_dict_find(r, v.dict, key);
         if (found != NULL)
             return *found;
@@ -103,7 +105,8 @@ static struct jinja_value cut_list(struct jinja_run *r, const struct jinja_list 
         out.list->n = (size_t)(range[1] - range[0]);
         return out;
     }
-    for (int64_t i = range[0]; (range[2] > 0 ? i < range[1] : i > range[1]) && jinja_step(r, 1); i += range[2])
+    for (int64_t i = range[0]; (range[2] > 0 ? i < range[1] : i > range[1]) && jinja_step(r, 1);
+         i += range[2])
         jinja_list_push(r, out.list, l->at[i]);
     return out;
 }
@@ -131,7 +134,8 @@ static struct jinja_value cut_text(struct jinja_run *r, struct jinja_value v, co
     struct slice s = jinja_slice(v);
     struct jinja_sink out = {0};
     size_t *offsets = offsets_of(r, s, jinja_text_length(r, v));
-    for (int64_t i = range[0]; offsets != NULL && (range[2] > 0 ? i < range[1] : i > range[1]) && jinja_step(r, 1); i += range[2])
+    for (int64_t i = range[0];
+         offsets != NULL && (range[2] > 0 ? i < range[1] : i > range[1]) && jinja_step(r, 1); i += range[2])
         jinja_put(r, &out, s.at + offsets[i], offsets[i + 1] - offsets[i]);
     struct jinja_value text = jinja_sink_text(r, &out);
     text.markup = v.markup;

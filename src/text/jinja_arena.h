@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Memory that dies at once: all of a template's tree, or all values of one render. Bounded: beyond the cap `full` is set and large
-// requests are refused; small ones (structures of fixed size) are still granted so that their callers need no check, and the owner
-// stops at its next step.
+// Memory that dies at once: all of a template's tree, or all values of one render. Bounded: beyond the cap
+// `full` is set and large requests are refused; small ones (structures of fixed size) are still granted so
+// that their callers need no check, and the owner stops at its next step.
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Calls: arguments evaluated and bound to the parameters of macros and of rows of the tables (filters, tests, methods, functions).
+// Calls: arguments evaluated and bound to the parameters of macros and of rows of the tables (filters, tests,
+// methods, functions).
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -25,7 +26,8 @@ struct jinja_value jinja_fail(struct jinja_run *r, enum err_code code, const cha
         if (code == ERR_INVALID) // the template's own words
             err_set(r->err, code, "%s", what);
         else
-            err_set(r->err, code, "chat template, line %u: %s%s", r->line, what, code == ERR_UNSUPPORTED ? " is not supported" : "");
+            err_set(r->err, code, "chat template, line %u: %s%s", r->line, what,
+                    code == ERR_UNSUPPORTED ? " is not supported" : "");
     }
     static const struct jinja_undefined nothing;
     return (struct jinja_value){.kind = JINJA_UNDEFINED, .undefined = &nothing};
@@ -35,9 +37,11 @@ struct jinja_value jinja_fail_undefined(struct jinja_run *r, struct jinja_value 
 {
     const struct jinja_undefined *u = v.undefined;
     if (v.kind != JINJA_UNDEFINED || u->owner == NULL)
-        return jinja_fail(r, ERR_FORMAT, "'%.*s' is undefined", v.kind == JINJA_UNDEFINED ? (int)MIN(u->name.n, 60) : 0,
+        return jinja_fail(r, ERR_FORMAT, "'%.*s' is undefined",
+                          v.kind == JINJA_UNDEFINED ? (int)MIN(u->name.n, 60) : 0,
                           v.kind == JINJA_UNDEFINED ? u->name.at : "");
-    return jinja_fail(r, ERR_FORMAT, "'%s' object has no attribute '%.*s'", u->owner, (int)MIN(u->name.n, 60), u->name.at);
+    return jinja_fail(r, ERR_FORMAT, "'%s' object has no attribute '%.*s'", u->owner, (int)MIN(u->name.n, 60),
+                      u->name.at);
 }
 
 bool jinja_step(struct jinja_run *r, size_t n)
@@ -77,7 +81,8 @@ static void push_keyword(struct jinja_run *r, struct keywords *k, struct jinja_k
 {
     for (size_t i = 0; i < k->n; i++)
         if (slice_equals(k->at[i].name, keyword.name))
-            jinja_fail(r, ERR_FORMAT, "multiple values for argument '%.*s'", (int)MIN(keyword.name.n, 60), keyword.name.at);
+            jinja_fail(r, ERR_FORMAT, "multiple values for argument '%.*s'", (int)MIN(keyword.name.n, 60),
+                       keyword.name.at);
     jinja_step(r, k->n);
     if (k->n == k->capacity) {
         size_t capacity = MAX(k->capacity * 2, 4);
@@ -105,7 +110,8 @@ static void spread_keywords(struct jinja_run *r, struct keywords *k, struct jinj
     }
 }
 
-static struct jinja_args eval_args(struct jinja_run *r, const struct jinja_node *list, const struct jinja_keyword *extra)
+static struct jinja_args eval_args(struct jinja_run *r, const struct jinja_node *list,
+                                   const struct jinja_keyword *extra)
 {
     struct keywords k = {0};
     size_t n = 0;
@@ -166,7 +172,8 @@ static void bind(struct jinja_run *r, const struct jinja_row *row, struct jinja_
             if (!slice_equals(c->raw.keywords[i].name, name))
                 continue;
             if (n < c->raw.n)
-                jinja_fail(r, ERR_FORMAT, "%s() got multiple values for argument '%.*s'", row->name, (int)name.n, name.at);
+                jinja_fail(r, ERR_FORMAT, "%s() got multiple values for argument '%.*s'", row->name,
+                           (int)name.n, name.at);
             c->arg[n] = c->raw.keywords[i].value;
             used++;
         }
@@ -230,7 +237,8 @@ static const struct jinja_node *find_param(const struct jinja_node *macro, struc
 }
 
 // What fits no parameter goes to varargs and kwargs if the body reads these, and is an error otherwise.
-static void bind_rest(struct jinja_run *r, const struct jinja_node *macro, const struct jinja_args *args, size_t n_params)
+static void bind_rest(struct jinja_run *r, const struct jinja_node *macro, const struct jinja_args *args,
+                      size_t n_params)
 {
     struct jinja_value varargs = jinja_list_new(r, 0, JINJA_FLAVOR_TUPLE), kwargs = jinja_dict_new(r);
     struct jinja_value caller = jinja_undefined(r, slice_of("caller"), NULL);
@@ -245,12 +253,12 @@ static void bind_rest(struct jinja_run *r, const struct jinja_node *macro, const
         else if (macro->uses & JINJA_USES_KWARGS)
             jinja_dict_set(r, kwargs.dict, jinja_text_borrow(r, k->name), k->value);
         else
-            jinja_fail(r, ERR_FORMAT, "macro '%.*s' takes no keyword argument '%.*s'", (int)MIN(macro->name.n, 60), macro->name.at,
-                       (int)MIN(k->name.n, 60), k->name.at);
+            jinja_fail(r, ERR_FORMAT, "macro '%.*s' takes no keyword argument '%.*s'",
+                       (int)MIN(macro->name.n, 60), macro->name.at, (int)MIN(k->name.n, 60), k->name.at);
     }
     if (varargs.list->n > 0 && !(macro->uses & JINJA_USES_VARARGS))
-        jinja_fail(r, ERR_FORMAT, "macro '%.*s' takes not more than %zu arguments", (int)MIN(macro->name.n, 60), macro->name.at,
-                   n_params);
+        jinja_fail(r, ERR_FORMAT, "macro '%.*s' takes not more than %zu arguments",
+                   (int)MIN(macro->name.n, 60), macro->name.at, n_params);
     if (macro->uses & JINJA_USES_VARARGS)
         jinja_scope_set(r, JINJA_NAME_VARARGS, varargs);
     if (macro->uses & JINJA_USES_KWARGS)
@@ -270,8 +278,8 @@ static void bind_params(struct jinja_run *r, const struct jinja_node *macro, con
             if (!slice_equals(args->keywords[i].name, p->name))
                 continue;
             if (n < args->n)
-                jinja_fail(r, ERR_FORMAT, "macro '%.*s' got multiple values for argument '%.*s'", (int)MIN(macro->name.n, 60),
-                           macro->name.at, (int)MIN(p->name.n, 60), p->name.at);
+                jinja_fail(r, ERR_FORMAT, "macro '%.*s' got multiple values for argument '%.*s'",
+                           (int)MIN(macro->name.n, 60), macro->name.at, (int)MIN(p->name.n, 60), p->name.at);
             v = args->keywords[i].value;
         }
         if (v.kind == JINJA_MISSING)
@@ -282,7 +290,8 @@ static void bind_params(struct jinja_run *r, const struct jinja_node *macro, con
         bind_rest(r, macro, args, n);
 }
 
-static struct jinja_value call_macro(struct jinja_run *r, const struct jinja_macro *m, const struct jinja_args *args)
+static struct jinja_value call_macro(struct jinja_run *r, const struct jinja_macro *m,
+                                     const struct jinja_args *args)
 {
     struct jinja_frame *outer = r->frame;
     uint32_t line = r->line;
@@ -297,7 +306,8 @@ static struct jinja_value call_macro(struct jinja_run *r, const struct jinja_mac
 
 // ---- calls ----
 
-struct jinja_value jinja_call_value(struct jinja_run *r, struct jinja_value callee, const struct jinja_args *args)
+struct jinja_value jinja_call_value(struct jinja_run *r, struct jinja_value callee,
+                                    const struct jinja_args *args)
 {
     if (r->failed)
         return callee;
@@ -315,7 +325,8 @@ struct jinja_value jinja_call_value(struct jinja_run *r, struct jinja_value call
     }
 }
 
-struct jinja_value jinja_call_node(struct jinja_run *r, const struct jinja_node *node, const struct jinja_keyword *extra)
+struct jinja_value jinja_call_node(struct jinja_run *r, const struct jinja_node *node,
+                                   const struct jinja_keyword *extra)
 {
     struct jinja_value callee = jinja_eval(r, node->a);
     struct jinja_args args = eval_args(r, node->list, extra);

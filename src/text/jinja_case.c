@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Upper and lower case as Python's str methods have it: Unicode's full mappings (one letter may become several), final sigma included.
+// Upper and lower case as Python's str methods have it: Unicode's full mappings (one letter may become
+// several), final sigma included.
 #include <utf8proc.h>
 
 #include "base/mem.h"
@@ -115,7 +116,13 @@ static const struct {
     {0xFB17, "\xd5\x84\xd4\xbd"},
 };
 
-enum { CAPITAL_I_WITH_DOT = 0x130, COMBINING_DOT = 0x307, CAPITAL_SIGMA = 0x3A3, SMALL_SIGMA = 0x3C3, FINAL_SIGMA = 0x3C2 };
+enum {
+    CAPITAL_I_WITH_DOT = 0x130,
+    COMBINING_DOT = 0x307,
+    CAPITAL_SIGMA = 0x3A3,
+    SMALL_SIGMA = 0x3C3,
+    FINAL_SIGMA = 0x3C2
+};
 
 static const char *find_special(uint32_t c)
 {
@@ -142,7 +149,8 @@ static uint32_t to_lower(uint32_t c)
 
 static bool is_letter_case(uint32_t c, bool *is_upper)
 {
-    utf8proc_category_t category = c == UTF8_INVALID ? UTF8PROC_CATEGORY_CN : utf8proc_category((utf8proc_int32_t)c);
+    utf8proc_category_t category =
+        c == UTF8_INVALID ? UTF8PROC_CATEGORY_CN : utf8proc_category((utf8proc_int32_t)c);
     *is_upper = category == UTF8PROC_CATEGORY_LU;
     return *is_upper || category == UTF8PROC_CATEGORY_LL || category == UTF8PROC_CATEGORY_LT;
 }
@@ -156,7 +164,8 @@ static void put_upper(struct jinja_run *r, struct jinja_sink *s, uint32_t c)
         jinja_put_code_point(r, s, to_upper(c));
 }
 
-// The first letter of a word: one with a title form of its own, else its upper case with the rest of it lowered.
+// The first letter of a word: one with a title form of its own, else its upper case with the rest of it
+// lowered.
 static void put_title(struct jinja_run *r, struct jinja_sink *s, uint32_t c)
 {
     uint32_t title = (uint32_t)utf8proc_totitle((utf8proc_int32_t)c), first;
@@ -185,7 +194,8 @@ static bool is_final_sigma(struct slice text, size_t at, bool after_letter)
     return !is_letter_case(c, &is_upper);
 }
 
-static void put_lower(struct jinja_run *r, struct jinja_sink *s, uint32_t c, struct slice text, size_t at, bool after_letter)
+static void put_lower(struct jinja_run *r, struct jinja_sink *s, uint32_t c, struct slice text, size_t at,
+                      bool after_letter)
 {
     if (c == CAPITAL_SIGMA) {
         jinja_put_code_point(r, s, is_final_sigma(text, at, after_letter) ? FINAL_SIGMA : SMALL_SIGMA);

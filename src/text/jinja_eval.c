@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Expressions: a walk over the tree. Depth is counted here, so that neither a long chain nor macros that call themselves can use up the
-// thread's stack.
+// Expressions: a walk over the tree. Depth is counted here, so that neither a long chain nor macros that call
+// themselves can use up the thread's stack.
 #include "base/mem.h"
 #include "text/jinja_run.h"
 
@@ -56,7 +56,10 @@ static bool holds(struct jinja_run *r, enum jinja_op op, struct jinja_value a, s
     int order = jinja_compare(r, a, b, signs[op - JINJA_OP_LT]);
     if (order == 2)
         return false;
-    return op == JINJA_OP_LT ? order < 0 : op == JINJA_OP_LE ? order <= 0 : op == JINJA_OP_GT ? order > 0 : order >= 0;
+    return op == JINJA_OP_LT   ? order < 0
+           : op == JINJA_OP_LE ? order <= 0
+           : op == JINJA_OP_GT ? order > 0
+                               : order >= 0;
 }
 
 static struct jinja_value eval_compare(struct jinja_run *r, const struct jinja_node *node)

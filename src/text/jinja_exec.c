@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Statements. Output goes to the caller's buffer or, inside a macro, a set block, a filter block or a call block, to a sink.
+// Statements. Output goes to the caller's buffer or, inside a macro, a set block, a filter block or a call
+// block, to a sink.
 #include "base/mem.h"
 #include "text/jinja_run.h"
 
@@ -42,7 +43,8 @@ static struct jinja_value capture_scope(struct jinja_run *r, const struct jinja_
     return text;
 }
 
-static struct jinja_value filter_text(struct jinja_run *r, const struct jinja_node *filters, struct jinja_value text)
+static struct jinja_value filter_text(struct jinja_run *r, const struct jinja_node *filters,
+                                      struct jinja_value text)
 {
     struct jinja_value outer = r->block_input;
     r->block_input = text;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Expressions: recursive descent in jinja2's order of binding: ternary, or, and, not, comparison, + -, ~, * / // %, **, sign, then what
-// follows a value (.name [item] (call) |filter `is` test). Depth is bounded by jinja_parser_enter and by the depth of the tree.
+// Expressions: recursive descent in jinja2's order of binding: ternary, or, and, not, comparison, + -, ~, * /
+// // %, **, sign, then what follows a value (.name [item] (call) |filter `is` test). Depth is bounded by
+// jinja_parser_enter and by the depth of the tree.
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
@@ -81,7 +82,7 @@ static bool read_escape(struct slice s, size_t *at, char out[4], size_t *n_out)
             return false;
     } else if (c == 'N') {
         return false; // names of characters
-    } else { // unknown: the backslash stays
+    } else {          // unknown: the backslash stays
         out[0] = '\\';
         return true;
     }
@@ -197,9 +198,12 @@ static struct jinja_node *parse_name(struct jinja_parser *p)
     static const struct {
         const char *word;
         struct jinja_value value;
-    } words[] = {{"true", {.kind = JINJA_BOOL, .flag = true}},   {"True", {.kind = JINJA_BOOL, .flag = true}},
-                 {"false", {.kind = JINJA_BOOL, .flag = false}}, {"False", {.kind = JINJA_BOOL, .flag = false}},
-                 {"none", {.kind = JINJA_NONE}},                 {"None", {.kind = JINJA_NONE}}};
+    } words[] = {{"true", {.kind = JINJA_BOOL, .flag = true}},
+                 {"True", {.kind = JINJA_BOOL, .flag = true}},
+                 {"false", {.kind = JINJA_BOOL, .flag = false}},
+                 {"False", {.kind = JINJA_BOOL, .flag = false}},
+                 {"none", {.kind = JINJA_NONE}},
+                 {"None", {.kind = JINJA_NONE}}};
     for (size_t i = 0; i < COUNT_OF(words); i++) {
         if (slice_is(name, words[i].word)) {
             struct jinja_node *node = make_const(p, words[i].value);
@@ -295,7 +299,8 @@ static struct jinja_node *parse_arg(struct jinja_parser *p, struct jinja_node *c
         arg->op = JINJA_OP_ARG_SPREAD_KEYWORDS;
     } else if (jinja_parser_skip_sign(p, "*")) {
         arg->op = JINJA_OP_ARG_SPREAD;
-    } else if (is_type(p, JINJA_TOKEN_NAME) && second->type == JINJA_TOKEN_SIGN && slice_is(second->text, "=")) {
+    } else if (is_type(p, JINJA_TOKEN_NAME) && second->type == JINJA_TOKEN_SIGN &&
+               slice_is(second->text, "=")) {
         arg->op = JINJA_OP_ARG_KEYWORD;
         arg->name = jinja_parser_look(p, 0)->text;
         p->at += 2;
@@ -314,7 +319,8 @@ static void parse_args(struct jinja_parser *p, struct jinja_node *call)
     p->at++;
     while (!p->failed && !jinja_parser_is_sign(p, ")")) {
         struct jinja_node *arg = parse_arg(p, call);
-        bool is_fine = arg->op == JINJA_OP_ARG_PLAIN ? last == JINJA_OP_ARG_PLAIN : last != JINJA_OP_ARG_SPREAD_KEYWORDS;
+        bool is_fine =
+            arg->op == JINJA_OP_ARG_PLAIN ? last == JINJA_OP_ARG_PLAIN : last != JINJA_OP_ARG_SPREAD_KEYWORDS;
         if (!is_fine)
             jinja_parser_fail(p, ERR_FORMAT, "invalid syntax for function call expression");
         last = arg->op;
@@ -369,7 +375,8 @@ static bool at_bare_argument(const struct jinja_parser *p)
 {
     switch (jinja_parser_look(p, 0)->type) {
     case JINJA_TOKEN_NAME:
-        return !jinja_parser_is_word(p, "else") && !jinja_parser_is_word(p, "or") && !jinja_parser_is_word(p, "and");
+        return !jinja_parser_is_word(p, "else") && !jinja_parser_is_word(p, "or") &&
+               !jinja_parser_is_word(p, "and");
     case JINJA_TOKEN_STRING:
     case JINJA_TOKEN_INTEGER:
     case JINJA_TOKEN_FLOAT:
@@ -452,14 +459,18 @@ struct operator
 };
 
 static const struct operator pow_operators[] = {{"**", JINJA_OP_POW}, {NULL, JINJA_OP_NONE}};
-static const struct operator product_operators[] = {
-    {"*", JINJA_OP_MUL}, {"/", JINJA_OP_DIV}, {"//", JINJA_OP_FLOORDIV}, {"%", JINJA_OP_MOD}, {NULL, JINJA_OP_NONE}};
-static const struct operator sum_operators[] = {{"+", JINJA_OP_ADD}, {"-", JINJA_OP_SUB}, {NULL, JINJA_OP_NONE}};
+static const struct operator product_operators[] = {{"*", JINJA_OP_MUL},
+                                                    {"/", JINJA_OP_DIV},
+                                                    {"//", JINJA_OP_FLOORDIV},
+                                                    {"%", JINJA_OP_MOD},
+                                                    {NULL, JINJA_OP_NONE}};
+static const struct operator sum_operators[] = {
+    {"+", JINJA_OP_ADD}, {"-", JINJA_OP_SUB}, {NULL, JINJA_OP_NONE}};
 static const struct operator compare_operators[] = {
-    {"==", JINJA_OP_EQ}, {"!=", JINJA_OP_NE}, {"<", JINJA_OP_LT},       {"<=", JINJA_OP_LE},
+    {"==", JINJA_OP_EQ}, {"!=", JINJA_OP_NE}, {"<", JINJA_OP_LT},   {"<=", JINJA_OP_LE},
     {">", JINJA_OP_GT},  {">=", JINJA_OP_GE}, {NULL, JINJA_OP_NONE}};
 
-static enum jinja_op operator_at(const struct jinja_parser *p, const struct operator*table)
+static enum jinja_op operator_at(const struct jinja_parser *p, const struct operator* table)
 {
     for (; table->sign != NULL; table++)
         if (jinja_parser_is_sign(p, table->sign))
@@ -470,7 +481,7 @@ static enum jinja_op operator_at(const struct jinja_parser *p, const struct oper
 typedef struct jinja_node *parse_fn(struct jinja_parser *p);
 
 // a op b op c ..., grouped from the left.
-static struct jinja_node *parse_chain(struct jinja_parser *p, parse_fn *operand, const struct operator*table)
+static struct jinja_node *parse_chain(struct jinja_parser *p, parse_fn *operand, const struct operator* table)
 {
     struct jinja_node *left = operand(p);
     enum jinja_op op;
@@ -523,7 +534,8 @@ static enum jinja_op take_comparison(struct jinja_parser *p)
         p->at++;
     } else if (jinja_parser_skip_word(p, "in")) {
         op = JINJA_OP_IN;
-    } else if (jinja_parser_is_word(p, "not") && second->type == JINJA_TOKEN_NAME && slice_is(second->text, "in")) {
+    } else if (jinja_parser_is_word(p, "not") && second->type == JINJA_TOKEN_NAME &&
+               slice_is(second->text, "in")) {
         op = JINJA_OP_NOT_IN;
         p->at += 2;
     }

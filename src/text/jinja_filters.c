@@ -132,8 +132,10 @@ static struct jinja_value filter_indent(struct jinja_run *r, const struct jinja_
 static struct jinja_value filter_truncate(struct jinja_run *r, const struct jinja_call *c)
 {
     struct jinja_value s = jinja_str(r, c->self);
-    int64_t length = jinja_arg_int(r, c, 0, 255), leeway = jinja_is_given(c->arg[3]) ? jinja_arg_int(r, c, 3, 5) : 5;
-    struct jinja_value end = jinja_is_given(c->arg[2]) ? jinja_str(r, c->arg[2]) : jinja_text_borrow(r, slice_of("..."));
+    int64_t length = jinja_arg_int(r, c, 0, 255),
+            leeway = jinja_is_given(c->arg[3]) ? jinja_arg_int(r, c, 3, 5) : 5;
+    struct jinja_value end =
+        jinja_is_given(c->arg[2]) ? jinja_str(r, c->arg[2]) : jinja_text_borrow(r, slice_of("..."));
     if (r->failed)
         return s;
     int64_t n = (int64_t)jinja_text_length(r, s), n_end = (int64_t)jinja_text_length(r, end);
@@ -171,7 +173,8 @@ static struct jinja_value filter_forceescape(struct jinja_run *r, const struct j
 
 // ---- numbers ----
 
-// The text without white space around it and without underscores between digits, terminated; false if too long.
+// The text without white space around it and without underscores between digits, terminated; false if too
+// long.
 static bool number_text(struct jinja_run *r, struct jinja_value v, char out[400])
 {
     struct slice s = jinja_slice(jinja_strip(r, v, jinja_none(), true, true));
@@ -272,7 +275,8 @@ static struct jinja_value filter_round(struct jinja_run *r, const struct jinja_c
     if (places > 300 || places < -300 || (places < 0 && c->self.kind != JINJA_FLOAT))
         return jinja_fail(r, ERR_UNSUPPORTED, "the filter 'round' to %lld places", (long long)places);
     if (slice_is(how, "common"))
-        return c->self.kind != JINJA_FLOAT ? jinja_negate(r, c->self, false) : jinja_float(round_places(real, places));
+        return c->self.kind != JINJA_FLOAT ? jinja_negate(r, c->self, false)
+                                           : jinja_float(round_places(real, places));
     double unit = pow(10, (double)places);
     if (slice_is(how, "ceil"))
         return jinja_float(ceil(real * unit) / unit);
@@ -285,7 +289,8 @@ static struct jinja_value filter_round(struct jinja_run *r, const struct jinja_c
 
 static struct jinja_value filter_default(struct jinja_run *r, const struct jinja_call *c)
 {
-    bool is_absent = c->self.kind == JINJA_UNDEFINED || (jinja_arg_truth(r, c, 1, false) && !jinja_truth(r, c->self));
+    bool is_absent =
+        c->self.kind == JINJA_UNDEFINED || (jinja_arg_truth(r, c, 1, false) && !jinja_truth(r, c->self));
     if (!is_absent)
         return c->self;
     return jinja_is_given(c->arg[0]) ? c->arg[0] : jinja_text_borrow(r, slice_of(""));
@@ -314,7 +319,8 @@ static bool read_json_style(struct jinja_run *r, const struct jinja_call *c, str
     }
     if (jinja_is_given(c->arg[2]) && c->arg[2].kind != JINJA_NONE) {
         const struct jinja_list *parts = jinja_items(r, c->arg[2]);
-        if (!r->failed && (parts->n != 2 || parts->at[0].kind != JINJA_TEXT || parts->at[1].kind != JINJA_TEXT))
+        if (!r->failed &&
+            (parts->n != 2 || parts->at[0].kind != JINJA_TEXT || parts->at[1].kind != JINJA_TEXT))
             jinja_fail(r, ERR_FORMAT, "separators must be two strings");
         if (r->failed)
             return false;

@@ -10,7 +10,8 @@ static void put_unicode_escape(struct jinja_run *r, struct jinja_sink *s, uint32
 {
     char text[16];
     if (c >= 0x10000)
-        snprintf(text, sizeof text, "\\u%04x\\u%04x", 0xD800 + ((c - 0x10000) >> 10), 0xDC00 + ((c - 0x10000) & 0x3FF));
+        snprintf(text, sizeof text, "\\u%04x\\u%04x", 0xD800 + ((c - 0x10000) >> 10),
+                 0xDC00 + ((c - 0x10000) & 0x3FF));
     else
         snprintf(text, sizeof text, "\\u%04x", c);
     jinja_put_slice(r, s, slice_of(text));
@@ -45,7 +46,8 @@ static void put_string(struct jinja_run *r, struct jinja_sink *s, struct slice t
     jinja_put(r, s, "\"", 1);
 }
 
-static void put_break(struct jinja_run *r, struct jinja_sink *s, const struct jinja_json_style *style, int depth)
+static void put_break(struct jinja_run *r, struct jinja_sink *s, const struct jinja_json_style *style,
+                      int depth)
 {
     if (style->indent < 0 && style->indent_text.at == NULL)
         return;
@@ -58,7 +60,8 @@ static void put_break(struct jinja_run *r, struct jinja_sink *s, const struct ji
     }
 }
 
-static void put_key(struct jinja_run *r, struct jinja_sink *s, struct jinja_value key, const struct jinja_json_style *style)
+static void put_key(struct jinja_run *r, struct jinja_sink *s, struct jinja_value key,
+                    const struct jinja_json_style *style)
 {
     struct jinja_sink text = {0};
     switch (key.kind) {
@@ -79,7 +82,8 @@ static void put_key(struct jinja_run *r, struct jinja_sink *s, struct jinja_valu
 
 static int compare_pairs(const void *a, const void *b)
 {
-    struct slice x = jinja_slice(((const struct jinja_pair *)a)->key), y = jinja_slice(((const struct jinja_pair *)b)->key);
+    struct slice x = jinja_slice(((const struct jinja_pair *)a)->key),
+                 y = jinja_slice(((const struct jinja_pair *)b)->key);
     int order = memcmp(x.at, y.at, MIN(x.n, y.n));
     return order != 0 ? order : (x.n > y.n) - (x.n < y.n);
 }
@@ -139,14 +143,15 @@ static void put_real(struct jinja_run *r, struct jinja_sink *s, double real)
         jinja_put_float(r, s, real);
 }
 
-void jinja_put_json(struct jinja_run *r, struct jinja_sink *s, struct jinja_value v, const struct jinja_json_style *style,
-                    int depth)
+void jinja_put_json(struct jinja_run *r, struct jinja_sink *s, struct jinja_value v,
+                    const struct jinja_json_style *style, int depth)
 {
     if (depth > JINJA_DATA_DEPTH) {
         jinja_fail(r, ERR_TOO_LARGE, "a value nested too deep");
         return;
     }
-    bool is_sequence = v.kind == JINJA_LIST && (v.list->flavor == JINJA_FLAVOR_LIST || v.list->flavor == JINJA_FLAVOR_TUPLE);
+    bool is_sequence =
+        v.kind == JINJA_LIST && (v.list->flavor == JINJA_FLAVOR_LIST || v.list->flavor == JINJA_FLAVOR_TUPLE);
     if (v.kind == JINJA_NONE)
         jinja_put_slice(r, s, slice_of("null"));
     else if (v.kind == JINJA_BOOL)

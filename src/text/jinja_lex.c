@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Source to tokens, with white space control as jinja2 does it under trim_blocks and lstrip_blocks: `-` strips all white space on its
-// side, `+` none; otherwise the newline after a block or comment goes, and so do blanks between a line's start and a block or comment.
-// Inside brackets the end marks of a tag are ordinary operators. One pass, linear.
+// Source to tokens, with white space control as jinja2 does it under trim_blocks and lstrip_blocks: `-`
+// strips all white space on its side, `+` none; otherwise the newline after a block or comment goes, and so
+// do blanks between a line's start and a block or comment. Inside brackets the end marks of a tag are
+// ordinary operators. One pass, linear.
 #include <ctype.h>
 
 #include "base/mem.h"
@@ -99,7 +100,8 @@ static void push_data(struct lexer *l, size_t from, size_t to)
         push(l, JINJA_TOKEN_DATA, from, to);
 }
 
-// The length of the end of a block or comment at `at` whose closing bracket is `mark` ('%' or '#'), what it swallows included; 0: none.
+// The length of the end of a block or comment at `at` whose closing bracket is `mark` ('%' or '#'), what it
+// swallows included; 0: none.
 static size_t tag_end(const struct lexer *l, size_t at, char mark)
 {
     char plain[] = {mark, '}', 0}, minus[] = {'-', mark, '}', 0}, plus[] = {'+', mark, '}', 0};
@@ -192,7 +194,8 @@ static void lex_number(struct lexer *l)
     size_t from = l->at, end = digits_end(l, from);
     const char *s = l->source.at;
     bool is_float = false;
-    if (s[from] == '0' && from + 1 < l->source.n && strchr("xXoObB", s[from + 1]) != NULL && s[from + 1] != 0) {
+    if (s[from] == '0' && from + 1 < l->source.n && strchr("xXoObB", s[from + 1]) != NULL &&
+        s[from + 1] != 0) {
         end = from + 2;
         while (end < l->source.n && (isxdigit((unsigned char)s[end]) || s[end] == '_'))
             end++;
@@ -290,7 +293,8 @@ static void lex_tag(struct lexer *l, bool is_print)
             lex_number(l);
         } else if (is_word(c)) {
             size_t from = l->at;
-            while (l->at < l->source.n && is_word(l->source.at[l->at]) && jinja_space_at(rest_at(l, l->at)) == 0)
+            while (l->at < l->source.n && is_word(l->source.at[l->at]) &&
+                   jinja_space_at(rest_at(l, l->at)) == 0)
                 l->at++;
             push(l, JINJA_TOKEN_NAME, from, l->at);
         } else if (c == '\'' || c == '"') {
@@ -340,7 +344,8 @@ static void lex_root(struct lexer *l)
     }
 }
 
-struct jinja_token *jinja_lex(struct jinja_arena *arena, struct slice source, size_t *n_tokens, struct err *err)
+struct jinja_token *jinja_lex(struct jinja_arena *arena, struct slice source, size_t *n_tokens,
+                              struct err *err)
 {
     struct lexer l = {.arena = arena, .source = source, .line = 1, .err = err};
     lex_root(&l);

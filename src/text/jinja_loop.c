@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// `for` loops. The condition of `for x in y if c` is tried as late as jinja2 does: when the next item is asked for, by the loop itself or by
-// loop.last, loop.nextitem or loop.length.
+// `for` loops. The condition of `for x in y if c` is tried as late as jinja2 does: when the next item is
+// asked for, by the loop itself or by loop.last, loop.nextitem or loop.length.
 #include "base/mem.h"
 #include "text/jinja_run.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The methods of lists, tuples, dicts and loops. jinja2's immutable sandbox refuses those that change a list or dict; known templates
-// (Kimi K2) use them, so they are here.
+// The methods of lists, tuples, dicts and loops. jinja2's immutable sandbox refuses those that change a list
+// or dict; known templates (Kimi K2) use them, so they are here.
 #include "base/mem.h"
 #include "text/jinja_tables.h"
 
@@ -132,13 +132,17 @@ static const struct jinja_row tuple_methods[] = {
 
 // ---- dicts ----
 
-static struct jinja_value dict_view(struct jinja_run *r, const struct jinja_dict *d, bool with_keys, bool with_values)
+static struct jinja_value dict_view(struct jinja_run *r, const struct jinja_dict *d, bool with_keys,
+                                    bool with_values)
 {
     struct jinja_value out = jinja_list_new(r, d->n, JINJA_FLAVOR_VIEW);
     for (size_t i = 0; i < d->n && jinja_step(r, 1); i++) {
         const struct jinja_pair *p = &d->pairs[i];
         bool is_pair = with_keys && with_values;
-        jinja_list_push(r, out.list, is_pair ? jinja_tuple2(r, p->key, p->value) : with_keys ? p->key : p->value);
+        jinja_list_push(r, out.list,
+                        is_pair     ? jinja_tuple2(r, p->key, p->value)
+                        : with_keys ? p->key
+                                    : p->value);
     }
     return out;
 }
@@ -193,7 +197,8 @@ static struct jinja_value dict_update(struct jinja_run *r, const struct jinja_ca
     for (size_t i = 0; c->raw.n == 1 && i < c->raw.at[0].dict->n && jinja_step(r, 1); i++)
         jinja_dict_set(r, c->self.dict, c->raw.at[0].dict->pairs[i].key, c->raw.at[0].dict->pairs[i].value);
     for (size_t i = 0; i < c->raw.n_keywords; i++)
-        jinja_dict_set(r, c->self.dict, jinja_text_borrow(r, c->raw.keywords[i].name), c->raw.keywords[i].value);
+        jinja_dict_set(r, c->self.dict, jinja_text_borrow(r, c->raw.keywords[i].name),
+                       c->raw.keywords[i].value);
     return jinja_none();
 }
 

@@ -60,18 +60,21 @@ static int compare_numbers(struct jinja_value a, struct jinja_value b)
 
 static bool equals(struct jinja_run *r, struct jinja_value a, struct jinja_value b, int depth);
 
-static bool equal_lists(struct jinja_run *r, const struct jinja_list *a, const struct jinja_list *b, int depth)
+static bool equal_lists(struct jinja_run *r, const struct jinja_list *a, const struct jinja_list *b,
+                        int depth)
 {
     if (a == b)
         return true;
-    bool same_type = a->flavor == b->flavor && a->flavor != JINJA_FLAVOR_VIEW && a->flavor != JINJA_FLAVOR_GENERATOR;
+    bool same_type =
+        a->flavor == b->flavor && a->flavor != JINJA_FLAVOR_VIEW && a->flavor != JINJA_FLAVOR_GENERATOR;
     bool same = same_type && a->n == b->n;
     for (size_t i = 0; same && i < a->n; i++)
         same = equals(r, a->at[i], b->at[i], depth + 1);
     return same;
 }
 
-static bool equal_dicts(struct jinja_run *r, const struct jinja_dict *a, const struct jinja_dict *b, int depth)
+static bool equal_dicts(struct jinja_run *r, const struct jinja_dict *a, const struct jinja_dict *b,
+                        int depth)
 {
     bool same = a->n == b->n;
     for (size_t i = 0; same && a != b && i < a->n; i++) {
@@ -120,7 +123,8 @@ static int compare_slices(struct slice a, struct slice b) // UTF-8 keeps the ord
     return order != 0 ? (order > 0) - (order < 0) : (a.n > b.n) - (a.n < b.n);
 }
 
-static int compare(struct jinja_run *r, struct jinja_value a, struct jinja_value b, const char *sign, int depth)
+static int compare(struct jinja_run *r, struct jinja_value a, struct jinja_value b, const char *sign,
+                   int depth)
 {
     if (depth > JINJA_DATA_DEPTH)
         jinja_fail(r, ERR_TOO_LARGE, "a value nested too deep");
@@ -142,8 +146,8 @@ static int compare(struct jinja_run *r, struct jinja_value a, struct jinja_value
     }
     if (a.kind == JINJA_UNDEFINED || b.kind == JINJA_UNDEFINED)
         jinja_fail_undefined(r, a.kind == JINJA_UNDEFINED ? a : b);
-    jinja_fail(r, ERR_FORMAT, "'%s' not supported between instances of '%s' and '%s'", sign, jinja_type_name(a),
-               jinja_type_name(b));
+    jinja_fail(r, ERR_FORMAT, "'%s' not supported between instances of '%s' and '%s'", sign,
+               jinja_type_name(a), jinja_type_name(b));
     return 2;
 }
 
@@ -159,7 +163,8 @@ bool jinja_contains(struct jinja_run *r, struct jinja_value item, struct jinja_v
     if (in.kind == JINJA_TEXT) {
         struct slice part = jinja_slice(item), whole = jinja_slice(in);
         if (item.kind != JINJA_TEXT) {
-            jinja_fail(r, ERR_FORMAT, "'in <string>' requires string as left operand, not %s", jinja_type_name(item));
+            jinja_fail(r, ERR_FORMAT, "'in <string>' requires string as left operand, not %s",
+                       jinja_type_name(item));
             return false;
         }
         jinja_step(r, whole.n / 32);
@@ -180,12 +185,13 @@ bool jinja_contains(struct jinja_run *r, struct jinja_value item, struct jinja_v
 
 // ---- arithmetic ----
 
-static struct jinja_value bad_operands(struct jinja_run *r, const char *sign, struct jinja_value a, struct jinja_value b)
+static struct jinja_value bad_operands(struct jinja_run *r, const char *sign, struct jinja_value a,
+                                       struct jinja_value b)
 {
     if (a.kind == JINJA_UNDEFINED || b.kind == JINJA_UNDEFINED)
         return jinja_fail_undefined(r, a.kind == JINJA_UNDEFINED ? a : b);
-    return jinja_fail(r, ERR_FORMAT, "unsupported operand type(s) for %s: '%s' and '%s'", sign, jinja_type_name(a),
-                      jinja_type_name(b));
+    return jinja_fail(r, ERR_FORMAT, "unsupported operand type(s) for %s: '%s' and '%s'", sign,
+                      jinja_type_name(a), jinja_type_name(b));
 }
 
 static struct jinja_value overflow(struct jinja_run *r)
@@ -283,7 +289,8 @@ static struct jinja_value repeat(struct jinja_run *r, struct jinja_value v, int6
         char *at = jinja_alloc(r, total, 1);
         for (size_t i = 0; i < times && n > 0 && at != NULL && jinja_step(r, 1 + n / 32); i++)
             memcpy(at + i * n, v.text->at, n);
-        struct jinja_value out = jinja_text_borrow(r, slice_make(at != NULL ? at : "", at != NULL ? total : 0));
+        struct jinja_value out =
+            jinja_text_borrow(r, slice_make(at != NULL ? at : "", at != NULL ? total : 0));
         out.markup = v.markup;
         return out;
     }
@@ -295,7 +302,8 @@ static struct jinja_value repeat(struct jinja_run *r, struct jinja_value v, int6
 
 static bool is_sequence(struct jinja_value v)
 {
-    return v.kind == JINJA_LIST && (v.list->flavor == JINJA_FLAVOR_LIST || v.list->flavor == JINJA_FLAVOR_TUPLE);
+    return v.kind == JINJA_LIST &&
+           (v.list->flavor == JINJA_FLAVOR_LIST || v.list->flavor == JINJA_FLAVOR_TUPLE);
 }
 
 static struct jinja_value add_texts(struct jinja_run *r, struct jinja_value a, struct jinja_value b)
@@ -307,7 +315,8 @@ static struct jinja_value add_texts(struct jinja_run *r, struct jinja_value a, s
     return out;
 }
 
-struct jinja_value jinja_binary(struct jinja_run *r, enum jinja_op op, struct jinja_value a, struct jinja_value b)
+struct jinja_value jinja_binary(struct jinja_run *r, enum jinja_op op, struct jinja_value a,
+                                struct jinja_value b)
 {
     static const char *const signs[] = {"", "+", "-", "*", "/", "//", "%", "**"};
     int64_t x, y;
@@ -341,16 +350,19 @@ struct jinja_value jinja_negate(struct jinja_run *r, struct jinja_value v, bool 
         return jinja_float(minus ? -v.real : v.real);
     if (v.kind == JINJA_UNDEFINED)
         return jinja_fail_undefined(r, v);
-    return jinja_fail(r, ERR_FORMAT, "bad operand type for unary %c: '%s'", minus ? '-' : '+', jinja_type_name(v));
+    return jinja_fail(r, ERR_FORMAT, "bad operand type for unary %c: '%s'", minus ? '-' : '+',
+                      jinja_type_name(v));
 }
 
 // ---- text % values ----
 
 // One conversion "%..x" of `spec`, its star-free flags included.
-static void put_conversion(struct jinja_run *r, struct jinja_sink *s, const char *spec, char kind, struct jinja_value v)
+static void put_conversion(struct jinja_run *r, struct jinja_sink *s, const char *spec, char kind,
+                           struct jinja_value v)
 {
-    char text[128], with_length[24];
+    char text[512], with_length[24];
     int64_t i = 0;
+    int n = 0;
     if (kind == 's' || kind == 'r' || kind == 'a') {
         if (spec[1] != kind || kind == 'a')
             jinja_fail(r, ERR_UNSUPPORTED, "the conversion %s", spec);
@@ -365,19 +377,21 @@ static void put_conversion(struct jinja_run *r, struct jinja_sink *s, const char
         return;
     }
     if (strchr("eEfFgG", kind) != NULL) {
-        snprintf(text, sizeof text, spec, jinja_as_real(v));
+        n = snprintf(text, sizeof text, spec, jinja_as_real(v));
     } else if (strchr("dixX", kind) != NULL) {
         if (v.kind == JINJA_FLOAT && fabs(v.real) < 9e18)
             i = (int64_t)v.real;
         else
             jinja_as_int(v, &i);
         snprintf(with_length, sizeof with_length, "%.*sll%c", (int)strlen(spec) - 1, spec, kind);
-        snprintf(text, sizeof text, with_length, (long long)i);
+        n = snprintf(text, sizeof text, with_length, (long long)i);
     } else {
-        jinja_fail(r, ERR_UNSUPPORTED, "the conversion %s", spec);
-        return;
+        n = (int)sizeof text;
     }
-    jinja_put_slice(r, s, slice_of(text));
+    if (n < 0 || n >= (int)sizeof text)
+        jinja_fail(r, ERR_UNSUPPORTED, "the conversion %s", spec);
+    else
+        jinja_put(r, s, text, (size_t)n);
 }
 
 // Copies "%" flags width.precision kind to spec; the bytes read, 0: not one that is known.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Statements: a table of tags, each with the function that reads it. What jinja2 has and drover has not is a row without a function, so
-// that its error says which. The parser owns nothing; all nodes live in the tree's arena.
+// Statements: a table of tags, each with the function that reads it. What jinja2 has and drover has not is a
+// row without a function, so that its error says which. The parser owns nothing; all nodes live in the tree's
+// arena.
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,7 +38,8 @@ struct jinja_node *jinja_parser_node(struct jinja_parser *p, enum jinja_node_typ
     return n;
 }
 
-struct jinja_node *jinja_parser_adopt(struct jinja_parser *p, struct jinja_node *parent, struct jinja_node *child)
+struct jinja_node *jinja_parser_adopt(struct jinja_parser *p, struct jinja_node *parent,
+                                      struct jinja_node *child)
 {
     parent->depth = MAX(parent->depth, child->depth + 1);
     if (parent->depth > JINJA_TREE_DEPTH)
@@ -171,8 +173,10 @@ static struct jinja_node *parse_print(struct jinja_parser *p)
     return n;
 }
 
-// Statements up to a tag whose word is one of `ends` (its "{%" is taken, the word is not), or to the end of the template if NULL.
-static struct jinja_node *parse_body(struct jinja_parser *p, struct jinja_node *parent, const char *const *ends)
+// Statements up to a tag whose word is one of `ends` (its "{%" is taken, the word is not), or to the end of
+// the template if NULL.
+static struct jinja_node *parse_body(struct jinja_parser *p, struct jinja_node *parent,
+                                     const char *const *ends)
 {
     struct jinja_node *list = NULL, **tail = &list;
     uint32_t line = parent->line;
@@ -204,7 +208,8 @@ static struct jinja_node *parse_body(struct jinja_parser *p, struct jinja_node *
 }
 
 // The rest of an opening tag and the body, up to the word in `ends`.
-static struct jinja_node *parse_block(struct jinja_parser *p, struct jinja_node *parent, const char *const *ends)
+static struct jinja_node *parse_block(struct jinja_parser *p, struct jinja_node *parent,
+                                      const char *const *ends)
 {
     jinja_parser_skip_sign(p, ":");
     expect_type(p, JINJA_TOKEN_BLOCK_END, "end of statement block");
@@ -212,7 +217,8 @@ static struct jinja_node *parse_block(struct jinja_parser *p, struct jinja_node 
 }
 
 // The same for a block with a single end, whose word is taken.
-static struct jinja_node *parse_whole_block(struct jinja_parser *p, struct jinja_node *parent, const char *end)
+static struct jinja_node *parse_whole_block(struct jinja_parser *p, struct jinja_node *parent,
+                                            const char *end)
 {
     const char *const ends[] = {end, NULL};
     struct jinja_node *list = parse_block(p, parent, ends);
@@ -264,7 +270,8 @@ static struct jinja_node *parse_target(struct jinja_parser *p, bool with_namespa
         target = jinja_parser_node(p, JINJA_NODE_TUPLE);
         target->list = jinja_parser_adopt(p, target, first);
         struct jinja_node **tail = &first->next;
-        while (jinja_parser_skip_sign(p, ",") && !jinja_parser_is_word(p, "in") && !jinja_parser_is_sign(p, "=")) {
+        while (jinja_parser_skip_sign(p, ",") && !jinja_parser_is_word(p, "in") &&
+               !jinja_parser_is_sign(p, "=")) {
             *tail = jinja_parser_adopt(p, target, parse_one_target(p, with_namespace));
             tail = &(*tail)->next;
         }
@@ -453,7 +460,8 @@ static struct jinja_node *parse_continue(struct jinja_parser *p)
 
 static const struct {
     const char *word;
-    struct jinja_node *(*parse)(struct jinja_parser *p); // the word is taken; ends before "%}". NULL: not supported
+    struct jinja_node *(*parse)(
+        struct jinja_parser *p); // the word is taken; ends before "%}". NULL: not supported
 } tags[] = {
     {"if", parse_if},
     {"for", parse_for},
@@ -481,7 +489,8 @@ static struct jinja_node *parse_statement(struct jinja_parser *p)
 {
     struct slice word = token_text(p);
     if (jinja_parser_look(p, 0)->type != JINJA_TOKEN_NAME)
-        return jinja_parser_fail(p, ERR_FORMAT, "expected the name of a tag, found '%.*s'", (int)word.n, word.at);
+        return jinja_parser_fail(p, ERR_FORMAT, "expected the name of a tag, found '%.*s'", (int)word.n,
+                                 word.at);
     for (size_t i = 0; i < COUNT_OF(tags); i++) {
         if (!slice_is(word, tags[i].word))
             continue;
@@ -490,7 +499,8 @@ static struct jinja_node *parse_statement(struct jinja_parser *p)
         p->at++;
         return tags[i].parse(p);
     }
-    bool is_end = slice_starts_with(word, slice_of("end")) || slice_is(word, "else") || slice_is(word, "elif");
+    bool is_end =
+        slice_starts_with(word, slice_of("end")) || slice_is(word, "else") || slice_is(word, "elif");
     if (is_end)
         return jinja_parser_fail(p, ERR_FORMAT, "'%.*s' where no such block is open", (int)word.n, word.at);
     return jinja_parser_fail(p, ERR_UNSUPPORTED, "the statement '%.*s'", (int)word.n, word.at);
@@ -521,7 +531,8 @@ int jinja_parse(struct jinja_tree *tree, struct slice source, struct err *err)
     *tree = (struct jinja_tree){.arena = {.cap_bytes = JINJA_TREE_BYTES}};
     map_init(&tree->names, 32);
     if (source.n > JINJA_SOURCE_BYTES)
-        return err_set(err, ERR_TOO_LARGE, "the template is %zu bytes long, at most %d are read", source.n, JINJA_SOURCE_BYTES);
+        return err_set(err, ERR_TOO_LARGE, "the template is %zu bytes long, at most %d are read", source.n,
+                       JINJA_SOURCE_BYTES);
     struct slice text = normalize(&tree->arena, source);
     size_t n_tokens = 0;
     struct jinja_token *tokens = jinja_lex(&tree->arena, text, &n_tokens, err);

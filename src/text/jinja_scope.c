@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Variables. A `for`, a macro, a `with` and the other blocks have a scope of their own, an `if` has none: what is set inside does not leak.
-// The outermost scope is an array by name id; the others are short lists.
+// Variables. A `for`, a macro, a `with` and the other blocks have a scope of their own, an `if` has none:
+// what is set inside does not leak. The outermost scope is an array by name id; the others are short lists.
 #include "base/mem.h"
 #include "text/jinja_run.h"
 
@@ -57,8 +57,8 @@ static void assign_attr(struct jinja_run *r, const struct jinja_node *target, st
 {
     struct jinja_value ns = jinja_scope_get(r, target);
     if (ns.kind != JINJA_NAMESPACE)
-        jinja_fail(r, ERR_FORMAT, "cannot assign attribute on non-namespace object '%.*s'", (int)MIN(target->name.n, 60),
-                   target->name.at);
+        jinja_fail(r, ERR_FORMAT, "cannot assign attribute on non-namespace object '%.*s'",
+                   (int)MIN(target->name.n, 60), target->name.at);
     else
         jinja_dict_set(r, ns.dict, target->value, value);
 }

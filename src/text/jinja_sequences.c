@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Filters on sequences. Where jinja2 gives a generator the result is marked as one: it can be looped over once, listed and joined, but has
-// no length, no index and no JSON form.
+// Filters on sequences. Where jinja2 gives a generator the result is marked as one: it can be looped over
+// once, listed and joined, but has no length, no index and no JSON form.
 #include "text/jinja_sequences.h"
 
 #include "base/mem.h"
@@ -19,7 +19,8 @@ static struct jinja_value path_part(struct jinja_run *r, struct slice part)
     return is_number ? jinja_int(index) : jinja_text_borrow(r, part);
 }
 
-struct jinja_value jinja_attr_path(struct jinja_run *r, struct jinja_value item, struct jinja_value path, struct jinja_value absent)
+struct jinja_value jinja_attr_path(struct jinja_run *r, struct jinja_value item, struct jinja_value path,
+                                   struct jinja_value absent)
 {
     if (path.kind == JINJA_NONE || path.kind == JINJA_MISSING)
         return item;
@@ -44,7 +45,8 @@ struct jinja_value jinja_attr_path(struct jinja_run *r, struct jinja_value item,
 static const struct jinja_value missing = {.kind = JINJA_MISSING};
 
 // What items are compared by: the attribute, texts in lower case unless case matters.
-static struct jinja_value sort_key(struct jinja_run *r, struct jinja_value item, struct jinja_value attribute, bool case_sensitive)
+static struct jinja_value sort_key(struct jinja_run *r, struct jinja_value item, struct jinja_value attribute,
+                                   bool case_sensitive)
 {
     struct jinja_value key = jinja_attr_path(r, item, attribute, missing);
     if (key.kind == JINJA_TEXT && !case_sensitive)
@@ -67,7 +69,8 @@ struct jinja_value jinja_filter_list(struct jinja_run *r, const struct jinja_cal
 struct jinja_value jinja_filter_first(struct jinja_run *r, const struct jinja_call *c)
 {
     const struct jinja_list *items = jinja_items(r, c->self);
-    return items->n > 0 ? items->at[0] : jinja_undefined(r, slice_of("the first item of an empty sequence"), NULL);
+    return items->n > 0 ? items->at[0]
+                        : jinja_undefined(r, slice_of("the first item of an empty sequence"), NULL);
 }
 
 struct jinja_value jinja_filter_last(struct jinja_run *r, const struct jinja_call *c)
@@ -75,7 +78,8 @@ struct jinja_value jinja_filter_last(struct jinja_run *r, const struct jinja_cal
     if (jinja_is_generator(c->self))
         return jinja_fail(r, ERR_FORMAT, "'generator' object is not reversible");
     const struct jinja_list *items = jinja_items(r, c->self);
-    return items->n > 0 ? items->at[items->n - 1] : jinja_undefined(r, slice_of("the last item of an empty sequence"), NULL);
+    return items->n > 0 ? items->at[items->n - 1]
+                        : jinja_undefined(r, slice_of("the last item of an empty sequence"), NULL);
 }
 
 struct jinja_value jinja_filter_items(struct jinja_run *r, const struct jinja_call *c)
@@ -84,15 +88,18 @@ struct jinja_value jinja_filter_items(struct jinja_run *r, const struct jinja_ca
     if (c->self.kind == JINJA_UNDEFINED)
         return out;
     if (c->self.kind != JINJA_DICT)
-        return jinja_fail(r, ERR_FORMAT, "can only get item pairs from a mapping, not from a %s", jinja_type_name(c->self));
+        return jinja_fail(r, ERR_FORMAT, "can only get item pairs from a mapping, not from a %s",
+                          jinja_type_name(c->self));
     for (size_t i = 0; i < c->self.dict->n && jinja_step(r, 1); i++)
-        jinja_list_push(r, out.list, jinja_tuple2(r, c->self.dict->pairs[i].key, c->self.dict->pairs[i].value));
+        jinja_list_push(r, out.list,
+                        jinja_tuple2(r, c->self.dict->pairs[i].key, c->self.dict->pairs[i].value));
     return out;
 }
 
 struct jinja_value jinja_filter_join(struct jinja_run *r, const struct jinja_call *c)
 {
-    struct jinja_value between = jinja_is_given(c->arg[0]) ? jinja_str(r, c->arg[0]) : jinja_text_borrow(r, slice_of(""));
+    struct jinja_value between =
+        jinja_is_given(c->arg[0]) ? jinja_str(r, c->arg[0]) : jinja_text_borrow(r, slice_of(""));
     const struct jinja_list *items = jinja_items(r, c->self);
     struct jinja_sink out = {0};
     for (size_t i = 0; i < items->n && jinja_step(r, 1); i++) {
@@ -130,7 +137,8 @@ struct jinja_value jinja_filter_batch(struct jinja_run *r, const struct jinja_ca
 {
     const struct jinja_list *items = jinja_items(r, c->self);
     int64_t width = jinja_arg_int(r, c, 0, 1);
-    struct jinja_value out = jinja_list_new(r, 0, JINJA_FLAVOR_GENERATOR), row = jinja_list_new(r, 0, JINJA_FLAVOR_LIST);
+    struct jinja_value out = jinja_list_new(r, 0, JINJA_FLAVOR_GENERATOR),
+                       row = jinja_list_new(r, 0, JINJA_FLAVOR_LIST);
     if (width < 1 || width > JINJA_RANGE_ITEMS)
         return jinja_fail(r, ERR_UNSUPPORTED, "the filter 'batch' with a width of %lld", (long long)width);
     for (size_t i = 0; i < items->n && jinja_step(r, 1); i++) {
@@ -155,7 +163,8 @@ struct keyed {
 };
 
 // Merges the sorted halves [0, middle) and [middle, n) of `from` into `to`; equal keys keep their order.
-static void merge(struct jinja_run *r, const struct keyed *from, struct keyed *to, size_t middle, size_t n, bool descending)
+static void merge(struct jinja_run *r, const struct keyed *from, struct keyed *to, size_t middle, size_t n,
+                  bool descending)
 {
     size_t a = 0, b = middle;
     for (size_t i = 0; i < n; i++) {
@@ -199,7 +208,8 @@ struct jinja_value jinja_filter_sort(struct jinja_run *r, const struct jinja_cal
     const struct jinja_list *items = jinja_items(r, c->self);
     bool descending = jinja_arg_truth(r, c, 0, false), case_sensitive = jinja_arg_truth(r, c, 1, false);
     struct keyed *at = keyed_new(r, items->n);
-    if (c->arg[2].kind == JINJA_TEXT && memchr(jinja_slice(c->arg[2]).at, ',', jinja_slice(c->arg[2]).n) != NULL)
+    if (c->arg[2].kind == JINJA_TEXT &&
+        memchr(jinja_slice(c->arg[2]).at, ',', jinja_slice(c->arg[2]).n) != NULL)
         return jinja_fail(r, ERR_UNSUPPORTED, "the filter 'sort' by several attributes");
     for (size_t i = 0; i < items->n && !r->failed; i++)
         at[i] = (struct keyed){sort_key(r, items->at[i], c->arg[2], case_sensitive), items->at[i]};
@@ -213,7 +223,8 @@ struct jinja_value jinja_filter_dictsort(struct jinja_run *r, const struct jinja
     if (c->self.kind == JINJA_UNDEFINED)
         return jinja_fail_undefined(r, c->self);
     if (c->self.kind != JINJA_DICT || (!by_value && !slice_is(by, "key")))
-        return jinja_fail(r, ERR_FORMAT, "dictsort of a %s by '%.*s'", jinja_type_name(c->self), (int)MIN(by.n, 60), by.at);
+        return jinja_fail(r, ERR_FORMAT, "dictsort of a %s by '%.*s'", jinja_type_name(c->self),
+                          (int)MIN(by.n, 60), by.at);
     size_t n = c->self.dict->n;
     struct keyed *at = keyed_new(r, n);
     for (size_t i = 0; i < n && !r->failed; i++) {
@@ -237,7 +248,8 @@ static struct jinja_value extreme(struct jinja_run *r, const struct jinja_call *
             best_key = key;
         }
     }
-    return best.kind == JINJA_MISSING ? jinja_undefined(r, slice_of("the extreme of an empty sequence"), NULL) : best;
+    return best.kind == JINJA_MISSING ? jinja_undefined(r, slice_of("the extreme of an empty sequence"), NULL)
+                                      : best;
 }
 
 struct jinja_value jinja_filter_min(struct jinja_run *r, const struct jinja_call *c)
@@ -274,20 +286,23 @@ static struct jinja_args rest_args(const struct jinja_call *c, size_t from)
 }
 
 // The row that the argument number i names; NULL after failing.
-static const struct jinja_row *named_row(struct jinja_run *r, const struct jinja_call *c, size_t i, bool is_test)
+static const struct jinja_row *named_row(struct jinja_run *r, const struct jinja_call *c, size_t i,
+                                         bool is_test)
 {
     struct slice name = jinja_slice(c->raw.at[i]);
     const struct jinja_row *row = is_test ? jinja_test_find(name) : jinja_filter_find(name);
     if (c->raw.at[i].kind != JINJA_TEXT)
         jinja_fail(r, ERR_FORMAT, "%s() wants the name of a %s", c->name, is_test ? "test" : "filter");
     else if (row == NULL)
-        jinja_fail(r, ERR_UNSUPPORTED, "the %s '%.*s'", is_test ? "test" : "filter", (int)MIN(name.n, 60), name.at);
+        jinja_fail(r, ERR_UNSUPPORTED, "the %s '%.*s'", is_test ? "test" : "filter", (int)MIN(name.n, 60),
+                   name.at);
     return r->failed ? NULL : row;
 }
 
 static struct jinja_value map_attribute(struct jinja_run *r, const struct jinja_call *c)
 {
-    struct jinja_value attribute = missing, absent = missing, out = jinja_list_new(r, 0, JINJA_FLAVOR_GENERATOR);
+    struct jinja_value attribute = missing, absent = missing,
+                       out = jinja_list_new(r, 0, JINJA_FLAVOR_GENERATOR);
     for (size_t i = 0; i < c->raw.n_keywords; i++) {
         if (slice_is(c->raw.keywords[i].name, "attribute"))
             attribute = c->raw.keywords[i].value;
@@ -306,6 +321,8 @@ static struct jinja_value map_attribute(struct jinja_run *r, const struct jinja_
 
 struct jinja_value jinja_filter_map(struct jinja_run *r, const struct jinja_call *c)
 {
+    if (!jinja_truth(r, c->self)) // none too: jinja2 does not look at arguments then
+        return jinja_list_new(r, 0, JINJA_FLAVOR_GENERATOR);
     if (c->raw.n == 0)
         return map_attribute(r, c);
     const struct jinja_row *row = named_row(r, c, 0, false);
@@ -318,9 +335,12 @@ struct jinja_value jinja_filter_map(struct jinja_run *r, const struct jinja_call
 }
 
 // Items whose test (number `first` of the arguments; truth if absent) comes out as `wanted`.
-static struct jinja_value pick(struct jinja_run *r, const struct jinja_call *c, bool wanted, bool by_attribute)
+static struct jinja_value pick(struct jinja_run *r, const struct jinja_call *c, bool wanted,
+                               bool by_attribute)
 {
     size_t first = by_attribute;
+    if (!jinja_truth(r, c->self)) // none too
+        return jinja_list_new(r, 0, JINJA_FLAVOR_GENERATOR);
     if (c->raw.n < first)
         return jinja_fail(r, ERR_FORMAT, "%s() needs an attribute", c->name);
     const struct jinja_row *row = c->raw.n > first ? named_row(r, c, first, true) : NULL;
@@ -328,7 +348,8 @@ static struct jinja_value pick(struct jinja_run *r, const struct jinja_call *c, 
     struct jinja_value out = jinja_list_new(r, 0, JINJA_FLAVOR_GENERATOR);
     const struct jinja_list *items = jinja_items(r, c->self);
     for (size_t i = 0; i < items->n && jinja_step(r, 1); i++) {
-        struct jinja_value v = by_attribute ? jinja_attr_path(r, items->at[i], c->raw.at[0], missing) : items->at[i];
+        struct jinja_value v =
+            by_attribute ? jinja_attr_path(r, items->at[i], c->raw.at[0], missing) : items->at[i];
         if (row != NULL && !r->failed)
             v = jinja_row_call(r, row, v, &args);
         if (jinja_truth(r, v) == wanted)

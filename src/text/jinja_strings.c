@@ -95,7 +95,8 @@ static size_t strip_one(struct jinja_run *r, struct slice s, struct jinja_value 
     return is_one_of(r, slice_make(at_start ? s.at : s.at + s.n - n, n), jinja_slice(chars)) ? n : 0;
 }
 
-struct jinja_value jinja_strip(struct jinja_run *r, struct jinja_value text, struct jinja_value chars, bool left, bool right)
+struct jinja_value jinja_strip(struct jinja_run *r, struct jinja_value text, struct jinja_value chars,
+                               bool left, bool right)
 {
     struct slice s = jinja_slice(text);
     size_t n;
@@ -133,7 +134,8 @@ static void put_fill(struct jinja_run *r, struct jinja_sink *s, struct slice fil
 }
 
 // side: -1 text at the left, 1 at the right, 0 in the middle.
-struct jinja_value jinja_pad(struct jinja_run *r, struct jinja_value text, int64_t width, struct slice fill, int side)
+struct jinja_value jinja_pad(struct jinja_run *r, struct jinja_value text, int64_t width, struct slice fill,
+                             int side)
 {
     int64_t n = (int64_t)jinja_text_length(r, text), missing = width > n ? width - n : 0;
     int64_t before = side < 0 ? 0 : side > 0 ? missing : missing / 2 + (missing & width & 1);
@@ -194,9 +196,11 @@ static struct jinja_value test_affix(struct jinja_run *r, const struct jinja_cal
     if (what.kind == JINJA_TEXT)
         return jinja_bool(has_affix(self_of(c), jinja_slice(what), at_start));
     if (what.kind != JINJA_LIST || what.list->flavor != JINJA_FLAVOR_TUPLE)
-        return jinja_fail(r, ERR_FORMAT, "%s first arg must be str or a tuple of str, not %s", c->name, jinja_type_name(what));
+        return jinja_fail(r, ERR_FORMAT, "%s first arg must be str or a tuple of str, not %s", c->name,
+                          jinja_type_name(what));
     for (size_t i = 0; i < what.list->n && jinja_step(r, 1); i++)
-        if (what.list->at[i].kind == JINJA_TEXT && has_affix(self_of(c), jinja_slice(what.list->at[i]), at_start))
+        if (what.list->at[i].kind == JINJA_TEXT &&
+            has_affix(self_of(c), jinja_slice(what.list->at[i]), at_start))
             return jinja_bool(true);
     return jinja_bool(false);
 }
@@ -211,7 +215,8 @@ static struct jinja_value method_endswith(struct jinja_run *r, const struct jinj
     return test_affix(r, c, false);
 }
 
-static struct jinja_value find(struct jinja_run *r, const struct jinja_call *c, bool from_end, bool must_exist)
+static struct jinja_value find(struct jinja_run *r, const struct jinja_call *c, bool from_end,
+                               bool must_exist)
 {
     struct slice s = self_of(c), part = jinja_arg_text(r, c, 0, slice_of(""));
     size_t at = from_end ? find_last(r, s, part) : find_first(r, s, part);
@@ -258,7 +263,8 @@ static bool is_alpha(uint32_t c)
 }
 
 // Whether the text is not empty and each character is a letter and/or a digit.
-static struct jinja_value test_chars(struct jinja_run *r, const struct jinja_call *c, bool letters, bool digits)
+static struct jinja_value test_chars(struct jinja_run *r, const struct jinja_call *c, bool letters,
+                                     bool digits)
 {
     struct slice s = self_of(c);
     for (size_t i = 0; i < s.n && jinja_step(r, 1);) {
@@ -476,7 +482,8 @@ static struct jinja_value method_removesuffix(struct jinja_run *r, const struct 
 
 // ---- making ----
 
-struct jinja_value jinja_replace(struct jinja_run *r, struct slice s, struct slice old, struct slice new, int64_t count)
+struct jinja_value jinja_replace(struct jinja_run *r, struct slice s, struct slice old, struct slice new,
+                                 int64_t count)
 {
     struct jinja_sink out = {0};
     while (count != 0 && !r->failed) {
@@ -525,7 +532,8 @@ static struct jinja_value method_join(struct jinja_run *r, const struct jinja_ca
 }
 
 // The value of a replacement field: "" the next argument, digits a numbered one, a name a keyword.
-static struct jinja_value format_field(struct jinja_run *r, const struct jinja_call *c, struct slice field, size_t *next)
+static struct jinja_value format_field(struct jinja_run *r, const struct jinja_call *c, struct slice field,
+                                       size_t *next)
 {
     size_t number = 0, digits = 0;
     while (digits < field.n && digits < 6 && field.at[digits] >= '0' && field.at[digits] <= '9')
@@ -533,7 +541,8 @@ static struct jinja_value format_field(struct jinja_run *r, const struct jinja_c
     if (digits == field.n) {
         number = field.n == 0 ? (*next)++ : number;
         if (number >= c->raw.n)
-            return jinja_fail(r, ERR_FORMAT, "replacement index %zu out of range for positional args", number);
+            return jinja_fail(r, ERR_FORMAT, "replacement index %zu out of range for positional args",
+                              number);
         return c->raw.at[number];
     }
     for (size_t i = 0; i < c->raw.n_keywords; i++)

@@ -61,7 +61,8 @@ static struct jinja_value test_mapping(struct jinja_run *r, const struct jinja_c
 static struct jinja_value test_iterable(struct jinja_run *r, const struct jinja_call *c)
 {
     enum jinja_kind k = c->self.kind;
-    return jinja_bool(k == JINJA_TEXT || k == JINJA_LIST || k == JINJA_DICT || k == JINJA_UNDEFINED || k == JINJA_LOOP);
+    return jinja_bool(k == JINJA_TEXT || k == JINJA_LIST || k == JINJA_DICT || k == JINJA_UNDEFINED ||
+                      k == JINJA_LOOP);
 }
 
 static struct jinja_value test_sequence(struct jinja_run *r, const struct jinja_call *c)
@@ -92,7 +93,8 @@ static struct jinja_value test_upper(struct jinja_run *r, const struct jinja_cal
     return jinja_bool(jinja_case_is(r, jinja_slice(jinja_str(r, c->self)), JINJA_UPPER));
 }
 
-static struct jinja_value has_remainder(struct jinja_run *r, struct jinja_value v, struct jinja_value by, int64_t rest)
+static struct jinja_value has_remainder(struct jinja_run *r, struct jinja_value v, struct jinja_value by,
+                                        int64_t rest)
 {
     return jinja_bool(jinja_equals(r, jinja_binary(r, JINJA_OP_MOD, v, by), jinja_int(rest)));
 }

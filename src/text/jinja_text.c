@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Values as text the way Python prints them, and what Python calls white space and line ends. Sinks grow in the arena.
+// Values as text the way Python prints them, and what Python calls white space and line ends. Sinks grow in
+// the arena.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,8 +55,8 @@ static bool is_space(uint32_t c)
 {
     if (c < 0x80)
         return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20);
-    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202F || c == 0x205F || c == 0x3000;
+    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+           c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 size_t jinja_space_at(struct slice text)
@@ -84,7 +85,8 @@ size_t jinja_line_length(struct slice text, size_t *end_bytes)
     for (size_t i = 0; i < text.n;) {
         uint32_t c;
         size_t n = utf8_decode(text.at + i, text.n - i, &c);
-        bool is_end = (c >= 10 && c <= 13) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
+        bool is_end =
+            (c >= 10 && c <= 13) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
         if (is_end) {
             *end_bytes = c == '\r' && i + 1 < text.n && text.at[i + 1] == '\n' ? 2 : n;
             return i;
@@ -157,14 +159,19 @@ static bool is_printable(uint32_t c)
 
 static void put_quoted(struct jinja_run *r, struct jinja_sink *s, struct slice text)
 {
-    bool has_single = memchr(text.at, '\'', text.n) != NULL, has_double = memchr(text.at, '"', text.n) != NULL;
+    bool has_single = memchr(text.at, '\'', text.n) != NULL,
+         has_double = memchr(text.at, '"', text.n) != NULL;
     char quote = has_single && !has_double ? '"' : '\'';
     jinja_put(r, s, &quote, 1);
     for (size_t i = 0; i < text.n && !r->failed;) {
         uint32_t c;
         char escape[16];
         size_t n = utf8_decode(text.at + i, text.n - i, &c);
-        const char *named = c == '\n' ? "\\n" : c == '\r' ? "\\r" : c == '\t' ? "\\t" : c == '\\' ? "\\\\" : NULL;
+        const char *named = c == '\n'   ? "\\n"
+                            : c == '\r' ? "\\r"
+                            : c == '\t' ? "\\t"
+                            : c == '\\' ? "\\\\"
+                                        : NULL;
         if (c == UTF8_INVALID)
             jinja_put_code_point(r, s, UTF8_REPLACEMENT);
         else if (named != NULL)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The tree of a template: what the parser makes and the evaluator walks. Nodes live in the template's arena and never change.
+// The tree of a template: what the parser makes and the evaluator walks. Nodes live in the template's arena
+// and never change.
 #pragma once
 
 #include "base/err.h"
@@ -10,8 +11,8 @@
 enum {
     JINJA_SOURCE_BYTES = 1 << 20,
     JINJA_TREE_BYTES = 192 << 20,
-    JINJA_NESTING = 150,     // brackets and blocks within each other
-    JINJA_TREE_DEPTH = 500,  // nodes within nodes; a chain a + b + c + ... is as deep as it is long
+    JINJA_NESTING = 150,    // brackets and blocks within each other
+    JINJA_TREE_DEPTH = 500, // nodes within nodes; a chain a + b + c + ... is as deep as it is long
 };
 
 enum jinja_token_type {
@@ -81,9 +82,25 @@ enum jinja_node_type {
 
 enum jinja_op {
     JINJA_OP_NONE,
-    JINJA_OP_ADD, JINJA_OP_SUB, JINJA_OP_MUL, JINJA_OP_DIV, JINJA_OP_FLOORDIV, JINJA_OP_MOD, JINJA_OP_POW,
-    JINJA_OP_EQ, JINJA_OP_NE, JINJA_OP_LT, JINJA_OP_LE, JINJA_OP_GT, JINJA_OP_GE, JINJA_OP_IN, JINJA_OP_NOT_IN,
-    JINJA_OP_ARG_PLAIN, JINJA_OP_ARG_KEYWORD, JINJA_OP_ARG_SPREAD, JINJA_OP_ARG_SPREAD_KEYWORDS,
+    JINJA_OP_ADD,
+    JINJA_OP_SUB,
+    JINJA_OP_MUL,
+    JINJA_OP_DIV,
+    JINJA_OP_FLOORDIV,
+    JINJA_OP_MOD,
+    JINJA_OP_POW,
+    JINJA_OP_EQ,
+    JINJA_OP_NE,
+    JINJA_OP_LT,
+    JINJA_OP_LE,
+    JINJA_OP_GT,
+    JINJA_OP_GE,
+    JINJA_OP_IN,
+    JINJA_OP_NOT_IN,
+    JINJA_OP_ARG_PLAIN,
+    JINJA_OP_ARG_KEYWORD,
+    JINJA_OP_ARG_SPREAD,
+    JINJA_OP_ARG_SPREAD_KEYWORDS,
 };
 
 // Names that a macro may read without declaring them.
@@ -115,8 +132,10 @@ struct jinja_tree {
 // The names that the parser itself knows of, first in the table.
 enum { JINJA_NAME_LOOP, JINJA_NAME_VARARGS, JINJA_NAME_KWARGS, JINJA_NAME_CALLER, JINJA_NAME_COUNT };
 
-// Cuts the source (line ends already made "\n") into tokens. Returns the array, its last one JINJA_TOKEN_END, or NULL.
-struct jinja_token *jinja_lex(struct jinja_arena *arena, struct slice source, size_t *n_tokens, struct err *err);
+// Cuts the source (line ends already made "\n") into tokens. Returns the array, its last one JINJA_TOKEN_END,
+// or NULL.
+struct jinja_token *jinja_lex(struct jinja_arena *arena, struct slice source, size_t *n_tokens,
+                              struct err *err);
 
 // Both parse into *tree, which is freed by jinja_tree_fini in either case.
 int jinja_parse(struct jinja_tree *tree, struct slice source, struct err *err);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Making values: texts that share bytes, lists that share storage, dicts that keep insertion order. Appending is amortised: the room behind
-// the end of a text or list belongs to whoever ends exactly there.
+// Making values: texts that share bytes, lists that share storage, dicts that keep insertion order. Appending
+// is amortised: the room behind the end of a text or list belongs to whoever ends exactly there.
 #include "text/jinja_value.h"
 
 #include "base/mem.h"
@@ -11,8 +11,9 @@ enum { DICT_LINEAR = 8 };
 
 const char *jinja_type_name(struct jinja_value v)
 {
-    static const char *const names[] = {"Undefined", "Undefined", "NoneType", "bool",  "int",    "float",     "str",
-                                        "list",      "dict",      "Namespace", "Loop", "Macro", "method", "function"};
+    static const char *const names[] = {"Undefined", "Undefined", "NoneType", "bool",    "int",
+                                        "float",     "str",       "list",     "dict",    "Namespace",
+                                        "Loop",      "Macro",     "method",   "function"};
     static const char *const flavors[] = {"list", "tuple", "range", "dict view", "generator"};
     return v.kind == JINJA_LIST ? flavors[v.list->flavor] : names[v.kind];
 }
@@ -157,7 +158,8 @@ void jinja_list_push(struct jinja_run *r, struct jinja_list *l, struct jinja_val
     l->space->used++;
 }
 
-struct jinja_value jinja_list_concat(struct jinja_run *r, const struct jinja_list *a, const struct jinja_list *b)
+struct jinja_value jinja_list_concat(struct jinja_run *r, const struct jinja_list *a,
+                                     const struct jinja_list *b)
 {
     struct jinja_value out = jinja_list_new(r, 0, a->flavor);
     *out.list = *a;
@@ -251,7 +253,8 @@ static void rebuild_index(struct jinja_run *r, struct jinja_dict *d)
         index_pair(d, i);
 }
 
-static struct jinja_pair *find_pair(struct jinja_run *r, const struct jinja_dict *d, struct jinja_value key, uint32_t hash)
+static struct jinja_pair *find_pair(struct jinja_run *r, const struct jinja_dict *d, struct jinja_value key,
+                                    uint32_t hash)
 {
     if (d->index_size == 0) {
         for (size_t i = 0; i < d->n; i++)
@@ -295,7 +298,8 @@ static bool grow_dict(struct jinja_run *r, struct jinja_dict *d)
     return !r->failed;
 }
 
-void jinja_dict_set(struct jinja_run *r, struct jinja_dict *d, struct jinja_value key, struct jinja_value value)
+void jinja_dict_set(struct jinja_run *r, struct jinja_dict *d, struct jinja_value key,
+                    struct jinja_value value)
 {
     uint32_t hash = hash_value(r, key);
     if (!jinja_step(r, 1))
@@ -340,7 +344,8 @@ static struct jinja_value object_from_json(struct jinja_run *r, const json_t *js
 {
     struct jinja_value out = jinja_dict_new(r);
     json_t *object = (json_t *)json; // jansson's iterators want it so; nothing is changed
-    for (void *it = json_object_iter(object); it != NULL && !r->failed; it = json_object_iter_next(object, it)) {
+    for (void *it = json_object_iter(object); it != NULL && !r->failed;
+         it = json_object_iter_next(object, it)) {
         struct slice name = slice_make(json_object_iter_key(it), json_object_iter_key_len(it));
         struct jinja_value value = jinja_from_json(r, json_object_iter_value(it), depth + 1);
         jinja_dict_set(r, out.dict, jinja_text_borrow(r, name), value);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Values of a render: what Python's objects are to jinja2. Small, passed by value; what they point to lives in the arena of the render
-// (or in the template or the caller's JSON, which outlive it). Text never changes; lists and dicts do only through their methods.
+// Values of a render: what Python's objects are to jinja2. Small, passed by value; what they point to lives
+// in the arena of the render (or in the template or the caller's JSON, which outlive it). Text never changes;
+// lists and dicts do only through their methods.
 #pragma once
 
 #include <stdbool.h>
@@ -46,7 +47,8 @@ struct jinja_value {
     };
 };
 
-// Room behind a text or list that was made by appending, so that the next append to its end costs only what it adds.
+// Room behind a text or list that was made by appending, so that the next append to its end costs only what
+// it adds.
 struct jinja_space {
     size_t used, capacity;
 };
@@ -61,7 +63,13 @@ struct jinja_text {
 };
 
 // All that Python iterates and that is not text or a dict.
-enum jinja_flavor { JINJA_FLAVOR_LIST, JINJA_FLAVOR_TUPLE, JINJA_FLAVOR_RANGE, JINJA_FLAVOR_VIEW, JINJA_FLAVOR_GENERATOR };
+enum jinja_flavor {
+    JINJA_FLAVOR_LIST,
+    JINJA_FLAVOR_TUPLE,
+    JINJA_FLAVOR_RANGE,
+    JINJA_FLAVOR_VIEW,
+    JINJA_FLAVOR_GENERATOR
+};
 
 struct jinja_list {
     struct jinja_value *at;
@@ -141,22 +149,26 @@ const char *jinja_type_name(struct jinja_value v);
 struct jinja_value jinja_undefined(struct jinja_run *r, struct slice name, const char *owner);
 struct jinja_value jinja_text_borrow(struct jinja_run *r, struct slice bytes); // bytes outlive the render
 struct jinja_value jinja_text_copy(struct jinja_run *r, struct slice bytes);
-struct jinja_value jinja_text_concat(struct jinja_run *r, struct jinja_value a, struct jinja_value b); // two texts
-size_t jinja_text_length(struct jinja_run *r, struct jinja_value v);                                   // in code points
+struct jinja_value jinja_text_concat(struct jinja_run *r, struct jinja_value a,
+                                     struct jinja_value b);          // two texts
+size_t jinja_text_length(struct jinja_run *r, struct jinja_value v); // in code points
 // Code points [from, to) of a text, 0 <= from <= to <= length; shares the bytes.
 struct jinja_value jinja_text_cut(struct jinja_run *r, struct jinja_value v, size_t from, size_t to);
 
 struct jinja_value jinja_list_new(struct jinja_run *r, size_t capacity, enum jinja_flavor flavor);
 void jinja_list_push(struct jinja_run *r, struct jinja_list *list, struct jinja_value item);
-struct jinja_value jinja_list_concat(struct jinja_run *r, const struct jinja_list *a, const struct jinja_list *b);
+struct jinja_value jinja_list_concat(struct jinja_run *r, const struct jinja_list *a,
+                                     const struct jinja_list *b);
 struct jinja_value jinja_tuple2(struct jinja_run *r, struct jinja_value a, struct jinja_value b);
 
 struct jinja_value jinja_dict_new(struct jinja_run *r);
 // The value of a key, NULL: absent. Fails on a key that has no hash (a list, a dict).
 struct jinja_value *jinja_dict_find(struct jinja_run *r, const struct jinja_dict *d, struct jinja_value key);
 struct jinja_value *jinja_dict_find_text(struct jinja_run *r, const struct jinja_dict *d, struct slice key);
-void jinja_dict_set(struct jinja_run *r, struct jinja_dict *d, struct jinja_value key, struct jinja_value value);
-bool jinja_dict_remove(struct jinja_run *r, struct jinja_dict *d, struct jinja_value key); // false: was absent
+void jinja_dict_set(struct jinja_run *r, struct jinja_dict *d, struct jinja_value key,
+                    struct jinja_value value);
+bool jinja_dict_remove(struct jinja_run *r, struct jinja_dict *d,
+                       struct jinja_value key); // false: was absent
 
 // The whole value; texts are borrowed from it.
 struct jinja_value jinja_from_json(struct jinja_run *r, const json_t *json, int depth);

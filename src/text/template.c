@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The door of the chat templates: a tree made once, walked by any number of threads, each with memory of its own.
+// The door of the chat templates: a tree made once, walked by any number of threads, each with memory of its
+// own.
 #include "text/template.h"
 
 #include <stdlib.h>
@@ -8,7 +9,8 @@
 #include "text/jinja_run.h"
 #include "text/jinja_tree.h"
 
-struct template {
+struct template
+{
     struct jinja_tree tree;
 };
 
@@ -40,7 +42,8 @@ const char *template_default(void)
 }
 
 // A variable that the template never names needs no place.
-static void define(struct jinja_run *r, const struct jinja_tree *tree, struct slice name, struct jinja_value value)
+static void define(struct jinja_run *r, const struct jinja_tree *tree, struct slice name,
+                   struct jinja_value value)
 {
     uint32_t id;
     if (map_find(&tree->names, name, &id))
@@ -53,7 +56,8 @@ static bool is_named(const struct jinja_tree *tree, struct slice name)
     return map_find(&tree->names, name, &id);
 }
 
-static void define_json(struct jinja_run *r, const struct jinja_tree *tree, struct slice name, const json_t *value)
+static void define_json(struct jinja_run *r, const struct jinja_tree *tree, struct slice name,
+                        const json_t *value)
 {
     if (value != NULL && is_named(tree, name))
         define(r, tree, name, jinja_from_json(r, value, 0));
@@ -74,10 +78,12 @@ static void define_all(struct jinja_run *r, const struct jinja_tree *tree, const
     }
 }
 
-int template_render(const struct template *t, const struct template_input *in, struct strbuf *out, struct err *err)
+int template_render(const struct template *t, const struct template_input *in, struct strbuf *out,
+                    struct err *err)
 {
     struct jinja_frame outermost = {0};
-    struct jinja_run r = {.arena = {.cap_bytes = JINJA_RENDER_BYTES}, .err = err, .out = out, .now_s = in->now_s, .line = 1};
+    struct jinja_run r = {
+        .arena = {.cap_bytes = JINJA_RENDER_BYTES}, .err = err, .out = out, .now_s = in->now_s, .line = 1};
     r.frame = &outermost;
     r.globals = xcalloc(t->tree.n_names, sizeof *r.globals);
     define_all(&r, &t->tree, in);

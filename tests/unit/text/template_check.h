@@ -8,8 +8,9 @@
 
 enum { TEMPLATE_CLOCK = 1767323045 }; // 2026-01-02 03:04:05 UTC
 
-static inline int template_check_render(const struct template *t, const json_t *conversation, const json_t *extra,
-                                        const json_t *head, struct strbuf *out, struct err *err)
+static inline int template_check_render(const struct template *t, const json_t *conversation,
+                                        const json_t *extra, const json_t *head, struct strbuf *out,
+                                        struct err *err)
 {
     const json_t *tools = json_object_get(conversation, "tools");
     struct template_input in = {

@@ -56,7 +56,8 @@ static enum err_code render(const char *source, const char *json, struct strbuf 
 {
     struct template *t = NULL;
     json_t *extra = json_loads(json, 0, NULL);
-    struct template_input in = {.extra = extra, .bos_token = slice_of("<s>"), .eos_token = slice_of("</s>"), .now_s = TEMPLATE_CLOCK};
+    struct template_input in = {
+        .extra = extra, .bos_token = slice_of("<s>"), .eos_token = slice_of("</s>"), .now_s = TEMPLATE_CLOCK};
     *err = (struct err){0};
     strbuf_reset(out);
     if (template_new(&t, slice_of(source), err) == 0)
@@ -70,7 +71,8 @@ static void the_default_is_chatml(void **state)
 {
     struct strbuf out = STRBUF_INIT(1000);
     struct err err;
-    const char *json = "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"add_generation_prompt\": true}";
+    const char *json =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"add_generation_prompt\": true}";
     assert_int_equal(render(template_default(), json, &out, &err), ERR_NONE);
     assert_string_equal(out.at, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
     strbuf_fini(&out);
@@ -83,21 +85,27 @@ static void errors_name_the_construct_and_the_line(void **state)
         enum err_code code;
         const char *message;
     } cases[] = {
-        {"a\n{% include 'x' %}", ERR_UNSUPPORTED, "template line 2: the statement 'include' is not supported"},
+        {"a\n{% include 'x' %}", ERR_UNSUPPORTED,
+         "template line 2: the statement 'include' is not supported"},
         {"{% frobnicate %}", ERR_UNSUPPORTED, "template line 1: the statement 'frobnicate' is not supported"},
-        {"{% for x in y recursive %}{% endfor %}", ERR_UNSUPPORTED, "template line 1: a recursive loop is not supported"},
+        {"{% for x in y recursive %}{% endfor %}", ERR_UNSUPPORTED,
+         "template line 1: a recursive loop is not supported"},
         {"{% if a %}\n\n", ERR_FORMAT, "template line 2: the template ends before the 'endif' for line 1"},
         {"{{ 1 + }}", ERR_FORMAT, "template line 1: unexpected '}}'"},
         {"{{ 'abc }}", ERR_FORMAT, "template line 1: a string without its end: 'abc }}"},
-        {"\n\n{{ 1|frobnicate }}", ERR_UNSUPPORTED, "chat template, line 3: the filter 'frobnicate' is not supported"},
-        {"{{ 1 is frobnicate }}", ERR_UNSUPPORTED, "chat template, line 1: the test 'frobnicate' is not supported"},
+        {"\n\n{{ 1|frobnicate }}", ERR_UNSUPPORTED,
+         "chat template, line 3: the filter 'frobnicate' is not supported"},
+        {"{{ 1 is frobnicate }}", ERR_UNSUPPORTED,
+         "chat template, line 1: the test 'frobnicate' is not supported"},
         {"{{ lipsum() }}", ERR_UNSUPPORTED, "chat template, line 1: lipsum() is not supported"},
         {"{{ 'a'.encode() }}", ERR_UNSUPPORTED, "chat template, line 1: encode() is not supported"},
         {"{{ frobnicate() }}", ERR_FORMAT, "chat template, line 1: 'frobnicate' is undefined"},
         {"{{ {}.a.b }}", ERR_FORMAT, "chat template, line 1: 'dict' object has no attribute 'a'"},
         {"{{ raise_exception('No system role!') }}", ERR_INVALID, "No system role!"},
-        {"{{ 9223372036854775807 + 1 }}", ERR_UNSUPPORTED, "chat template, line 1: an integer beyond 64 bits is not supported"},
-        {"{{ {}.__class__ }}", ERR_FORMAT, "chat template, line 1: access to attribute '__class__' of 'dict' object is unsafe"},
+        {"{{ 9223372036854775807 + 1 }}", ERR_UNSUPPORTED,
+         "chat template, line 1: an integer beyond 64 bits is not supported"},
+        {"{{ {}.__class__ }}", ERR_FORMAT,
+         "chat template, line 1: access to attribute '__class__' of 'dict' object is unsafe"},
     };
     struct strbuf out = STRBUF_INIT(1000);
     struct err err;
@@ -116,7 +124,8 @@ static void hostile_templates_end(void **state)
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
         "{% macro m(x) %}{{ m(x + [x]) }}{{ m(x) }}{% endmacro %}{{ m([]) }}",
         "{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
-        "{% set ns = namespace(s=[1]) %}{% for i in range(99) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s }}",
+        "{% set ns = namespace(s=[1]) %}{% for i in range(99) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ "
+        "ns.s }}",
         "{% set ns = namespace(s=[1]) %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
         "{% set ns = namespace(a=[1], b=[1]) %}{% for i in range(99) %}{% set ns.a = [ns.a, ns.a] %}"
         "{% set ns.b = [ns.b, ns.b] %}{% endfor %}{{ ns.a == ns.b }}",
@@ -153,11 +162,16 @@ static void deep_sources_end(void **state)
     static const struct {
         const char *before, *part, *after;
     } cases[] = {
-        {"{{ ", "(", ""},    {"{{ ", "[", ""},           {"{{ ", "-", "1 }}"},          {"{{ ", "not ", "1 }}"},
-        {"{{ 1", "+1", " }}"}, {"{{ x", ".x", " }}"},      {"{{ x", "|e", " }}"},         {"{{ x", "[0]", " }}"},
-        {"", "{% if x %}", ""}, {"", "{% for x in y %}", ""}, {"{{ 1", " if 1", " }}"},      {"{{ 1", " if 1 else 1", " }}"},
-        {"{{ x", " is y", " }}"}, {"{{ ", "{1:", ""},        {"{{ x", "(", ""},             {"", "{% macro m() %}", ""},
-        {"{{ x", "(*x)", " }}"}, {"", "{{", ""},             {"", "{% raw %}", ""},          {"", "{#", ""},
+        {"{{ ", "(", ""},         {"{{ ", "[", ""},
+        {"{{ ", "-", "1 }}"},     {"{{ ", "not ", "1 }}"},
+        {"{{ 1", "+1", " }}"},    {"{{ x", ".x", " }}"},
+        {"{{ x", "|e", " }}"},    {"{{ x", "[0]", " }}"},
+        {"", "{% if x %}", ""},   {"", "{% for x in y %}", ""},
+        {"{{ 1", " if 1", " }}"}, {"{{ 1", " if 1 else 1", " }}"},
+        {"{{ x", " is y", " }}"}, {"{{ ", "{1:", ""},
+        {"{{ x", "(", ""},        {"", "{% macro m() %}", ""},
+        {"{{ x", "(*x)", " }}"},  {"", "{{", ""},
+        {"", "{% raw %}", ""},    {"", "{#", ""},
     };
     enum { PARTS = 50000 };
     struct err err;
@@ -199,12 +213,9 @@ static void cut_templates_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(smollm2_renders_exactly),
-        cmocka_unit_test(qwen_renders_exactly),
-        cmocka_unit_test(the_default_is_chatml),
-        cmocka_unit_test(errors_name_the_construct_and_the_line),
-        cmocka_unit_test(hostile_templates_end),
-        cmocka_unit_test(deep_sources_end),
+        cmocka_unit_test(smollm2_renders_exactly), cmocka_unit_test(qwen_renders_exactly),
+        cmocka_unit_test(the_default_is_chatml),   cmocka_unit_test(errors_name_the_construct_and_the_line),
+        cmocka_unit_test(hostile_templates_end),   cmocka_unit_test(deep_sources_end),
         cmocka_unit_test(cut_templates_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

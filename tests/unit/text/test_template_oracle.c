@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A folder of chat templates with reference renders, given by the build option `oracle` (conversations.jsonl, templates.jsonl, templates/*.jinja);
-// skipped (77) without one. A line with "error" must fail, any other must render exactly. With "rendered_if_tools_undefined" that is what is
-// wanted, because drover leaves `tools` undefined when there are none.
+// A folder of chat templates with reference renders, given by the build option `oracle` (conversations.jsonl,
+// templates.jsonl, templates/*.jinja); skipped (77) without one. A line with "error" must fail, any other
+// must render exactly. With "rendered_if_tools_undefined" that is what is wanted, because drover leaves
+// `tools` undefined when there are none.
 #include "../jsonl.h"
 
 #include "base/map.h"
@@ -46,7 +47,8 @@ static void wrong(struct oracle *o, const char *conversation, const char *wanted
     while (wanted[same] != 0 && wanted[same] == got[same])
         same++;
     size_t from = same > 30 ? same - 30 : 0;
-    printf("%s, %s: at byte %zu\n  wanted %.100s\n  got    %.100s\n", o->name, conversation, same, wanted + from, got + from);
+    printf("%s, %s: at byte %zu\n  wanted %.100s\n  got    %.100s\n", o->name, conversation, same,
+           wanted + from, got + from);
     o->n_wrong++;
 }
 
@@ -65,8 +67,8 @@ static void check_line(void *arg, const json_t *line)
         o->n_wrong++;
         return;
     }
-    int rc = template_check_render(o->t, json_object_get(o->conversations, id), json_object_get(line, "variables"), o->head, &out,
-                                   &err);
+    int rc = template_check_render(o->t, json_object_get(o->conversations, id),
+                                   json_object_get(line, "variables"), o->head, &out, &err);
     if (wanted == NULL && strstr(error, "'list' object is unsafe") != NULL && rc == 0)
         o->n_lists++; // what changes a list is allowed here
     else if (wanted == NULL ? rc != 0 : rc == 0 && strcmp(strbuf_text(&out), wanted) == 0)
@@ -115,7 +117,8 @@ int main(int argc, char **argv)
     read_conversations(&o, path);
     snprintf(path, sizeof path, "%s/templates.jsonl", o.folder);
     jsonl_each(path, check_line, &o);
-    printf("%d right, %d rendered where the reference refuses to change a list, %d wrong\n", o.n_right, o.n_lists, o.n_wrong);
+    printf("%d right, %d rendered where the reference refuses to change a list, %d wrong\n", o.n_right,
+           o.n_lists, o.n_wrong);
     template_free(o.t);
     json_decref(o.head);
     json_decref(o.conversations);
