@@ -34,8 +34,8 @@ void reply_write_error(struct strbuf *out, enum error_shape shape, const struct 
 
 const char *reply_error_code(const struct err *err)
 {
-    bool is_long = err->code == ERR_INVALID && strstr(err->message, "context") &&
-                   (strstr(err->message, "longer") || strstr(err->message, "exceed"));
+    bool is_long = err->code == ERR_INVALID && strstr(err->message, "context length") &&
+                   strstr(err->message, "too long");
     return is_long ? "context_length_exceeded" : NULL;
 }
 

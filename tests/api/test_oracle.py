@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from conftest import DATA
+from served import DATA
 
 CASES = [json.loads(line) for line in gzip.decompress((DATA / "ollama" / "cases.jsonl.gz").read_bytes()).decode().splitlines()]
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import PROGRAM, clean_env, free_port, tiny_store
+from served import PROGRAM, clean_env, free_port, tiny_store
 
 ENDLESS = {"num_predict": 100000, "temperature": 1.0, "seed": 1}
 

@@ -433,10 +433,11 @@ static void long_prompts_are_refused_or_marked(void **state)
     json_decref(v);
     reply_fini(&r);
     s.fails_at_prompt = true;
-    err_set(&s.error, ERR_INVALID, "the prompt has 5000 tokens, longer than the context of 4096");
+    err_set(&s.error, ERR_INVALID,
+            "the prompt has 5000 tokens, the context length is 4096: the prompt is too long by 904");
     fake_host_set(h->host, &s);
     expect_error(post(h, "/api/generate", "{\"model\":\"tiny\",\"prompt\":\"x\"}"), 400,
-                 "the prompt has 5000 tokens, longer than the context of 4096");
+                 "the prompt has 5000 tokens, the context length is 4096: the prompt is too long by 904");
 }
 
 static void a_full_queue_says_when_to_come_back(void **state)

@@ -287,7 +287,8 @@ static void full_queue_and_long_prompt_have_codes(void **state)
     reply_fini(&r);
     s.is_full = false;
     s.fails_at_prompt = true;
-    err_set(&s.error, ERR_INVALID, "the prompt has 5000 tokens, longer than the context of 4096");
+    err_set(&s.error, ERR_INVALID,
+            "the prompt has 5000 tokens, the context length is 4096: the prompt is too long by 904");
     fake_host_set(h->host, &s);
     r = post(h, "/v1/chat/completions", "{\"model\":\"tiny\"," MESSAGES ",\"stream\":true}");
     v = reply_json_value(&r);

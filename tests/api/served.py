@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""The real program serving on a free port, with a store of its own."""
+import contextlib
+import gzip
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests" / "data"
+PROGRAM = os.environ.get("DROVER", str(ROOT / "build" / "drover"))
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "drover" / "models"
+SMOLLM = CACHE / "smollm2-135m-instruct-q4_1.gguf"
+TINY_BLOB = "sha256-10a125641738227b3df10ab02e7136af9e1a998ab95735bbef7845162c55baaa"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def clean_env(home, **more):
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")}
+    return {**kept, "HOME": str(home), "LANG": "C.UTF-8", **more}
+
+
+class Server:
+    """`drover serve` as a process. Its log is in `log`."""
+
+    def __init__(self, home, store, **env):
+        self.port = free_port()
+        self.url = "http://127.0.0.1:%d" % self.port
+        self.log = pathlib.Path(home) / "serve.log"
+        self.env = clean_env(home, OLLAMA_MODELS=str(store), OLLAMA_HOST="127.0.0.1:%d" % self.port, **env)
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([PROGRAM, "serve"], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.wait()
+
+    def wait(self):
+        for _ in range(600):
+            if self.process.poll() is not None:
+                raise AssertionError("drover serve ended: " + self.log.read_text())
+            with contextlib.suppress(OSError):
+                if self.call("GET", "/api/version").status == 200:
+                    return
+            time.sleep(0.05)
+        raise AssertionError("drover serve does not answer: " + self.log.read_text())
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+
+    def call(self, method, path, body=None, headers=None):
+        connection = self.connect()
+        data = body if body is None or isinstance(body, (bytes, str)) else json.dumps(body)
+        connection.request(method, path, data, headers or {})
+        reply = connection.getresponse()
+        reply.text = reply.read().decode()
+        connection.close()
+        return reply
+
+    def post(self, path, body):
+        return self.call("POST", path, body)
+
+    def running(self):
+        models = json.loads(self.call("GET", "/api/ps").text)["models"]
+        return sum(m["running"] + m["queued"] for m in models)
+
+    def wait_idle(self):
+        for _ in range(1200):
+            if self.running() == 0:
+                return
+            time.sleep(0.05)
+        raise AssertionError("requests still run: " + self.log.read_text()[-4000:])
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        return self.process.returncode
+
+
+def tiny_store(path):
+    """The store of tests/data with the tiny model's weights in it."""
+    shutil.copytree(DATA / "store", path, ignore=shutil.ignore_patterns("README.md"))
+    (path / "blobs" / TINY_BLOB).write_bytes(gzip.decompress((DATA / "tiny" / "llama.gguf.gz").read_bytes()))
+    return path
+
+
+def smollm_store(path, home):
+    if not SMOLLM.exists():
+        pytest.skip("%s is not there" % SMOLLM)
+    env = clean_env(home, OLLAMA_MODELS=str(path))
+    done = subprocess.run([PROGRAM, "import", str(SMOLLM), "smollm2"], env=env, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return path
