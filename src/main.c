@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "inspect/inspect.h"
+#include "server/server.h"
 
 struct command {
     const char *name, *alias; // alias may be NULL
@@ -41,6 +42,8 @@ static const struct args_flag logits_flags[] = {
 };
 
 static const struct command commands[] = {
+    {"serve", "start", "", "serve the models of the store over HTTP", NULL, server_main, NULL, 0, 0,
+     .takes_options = true, .loads_options = true},
     {"tokenize", NULL, "MODEL", "text on stdin to token ids", NULL, inspect_tokenize, tokenize_flags, 1, 1},
     {"detokenize", NULL, "MODEL", "token ids on stdin to text", NULL, inspect_detokenize, NULL, 1, 1},
     {"logits", NULL, "MODEL --ids IDS", "a model's numbers for given ids", NULL, inspect_logits, logits_flags,

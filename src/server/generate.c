@@ -97,12 +97,12 @@ static void log_end(const struct generation *g, const char *outcome, const struc
     log_info("server",
              "request ended id=%s route=%s model=%s outcome=%s stage=%s wait_ms=%.1f first_token_ms=%.1f "
              "total_ms=%.1f prompt_tokens=%u "
-             "cached_tokens=%u truncated_tokens=%u generated_tokens=%u%s%s",
+             "cached_tokens=%u truncated_tokens=%u generated_tokens=%u%s%s%s",
              g->request_id, g->dialect->route, g->ask.model, outcome, stage,
              ms((g->prompt_ns ? g->prompt_ns : now) - g->start_ns),
              g->first_token_ns ? ms(g->first_token_ns - g->start_ns) : 0.0, ms(now - g->start_ns),
-             g->n_prompt, g->n_cached, g->n_truncated, g->n_generated, err ? " error=" : "",
-             err ? err->message : "");
+             g->n_prompt, g->n_cached, g->n_truncated, g->n_generated, err ? " error=\"" : "",
+             err ? err->message : "", err ? "\"" : "");
 }
 
 // ---- Leaving ----
