@@ -46,6 +46,8 @@ static const struct command commands[] = {
      .takes_options = true, .loads_options = true},
     {"tokenize", NULL, "MODEL", "text on stdin to token ids", NULL, inspect_tokenize, tokenize_flags, 1, 1},
     {"detokenize", NULL, "MODEL", "token ids on stdin to text", NULL, inspect_detokenize, NULL, 1, 1},
+    {"render", NULL, "MODEL|FILE.jinja", "a conversation on stdin to the prompt of a chat template", NULL,
+     inspect_render, NULL, 1, 1},
     {"logits", NULL, "MODEL --ids IDS", "a model's numbers for given ids", NULL, inspect_logits, logits_flags,
      1, 1},
 };

@@ -5,11 +5,15 @@
 
 #include "base/args.h"
 #include "base/err.h"
+#include "base/strbuf.h"
 
 int inspect_logits(int argc, char **argv);
 int inspect_tokenize(int argc, char **argv);
 int inspect_detokenize(int argc, char **argv);
+int inspect_render(int argc, char **argv);
 int inspect_import(const struct args *a); // FILE.gguf [NAME]
 
 // Opens the weights of a model by path or by imported name; *fd is the caller's.
 int inspect_open_model(const char *name, int *fd, struct err *err);
+// Appends all of standard input; ERR_TOO_LARGE beyond the buffer's cap.
+int inspect_read_input(struct strbuf *out, struct err *err);

@@ -61,25 +61,6 @@ static int parse_args(int argc, char **argv, bool has_flags, const char *usage, 
     return 0;
 }
 
-static int read_input(struct strbuf *out, struct err *err)
-{
-    char buffer[65536];
-    for (;;) {
-        ssize_t n = read(STDIN_FILENO, buffer, sizeof buffer);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_set(err, ERR_INVALID, "cannot read standard input: %s", strerror(errno));
-        if (n == 0)
-            break;
-        strbuf_push(out, buffer, (size_t)n);
-    }
-    strbuf_text(out);
-    if (out->overflow)
-        return err_set(err, ERR_TOO_LARGE, "the text is longer than %d bytes", MAX_INPUT_BYTES);
-    return 0;
-}
-
 static int open_vocabulary(const char *model, struct tokenizer **out, struct err *err)
 {
     struct gguf *g = NULL;
@@ -160,7 +141,7 @@ static int run(const struct tokenize_args *a, bool backwards)
     struct err err = {0};
     int rc = open_vocabulary(a->model, &t, &err);
     if (rc == 0)
-        rc = read_input(&input, &err);
+        rc = inspect_read_input(&input, &err);
     if (rc == 0)
         rc = backwards ? detokenize(t, strbuf_slice(&input), &err)
                        : tokenize(t, a, strbuf_slice(&input), &err);
