@@ -170,7 +170,7 @@ static void put_title(struct jinja_run *r, struct jinja_sink *s, uint32_t c)
 {
     uint32_t title = (uint32_t)utf8proc_totitle((utf8proc_int32_t)c), first;
     const char *special = c < 0x80 ? NULL : find_special(c);
-    if (special == NULL || title != c) {
+    if (special == NULL || utf8proc_category((utf8proc_int32_t)title) == UTF8PROC_CATEGORY_LT) {
         jinja_put_code_point(r, s, title);
         return;
     }
