@@ -129,7 +129,7 @@ const char *args_text(const struct args *a, const char *flag)
     for (int i = 0; a->flags != NULL && a->flags[i].name != NULL; i++)
         if (strcmp(a->flags[i].name, flag) == 0)
             return a->values[i];
-    assert(!"a flag that has no row");
+    assert(false && "a flag that has no row");
     return NULL;
 }
 

@@ -198,7 +198,10 @@ int chat_load(struct chat *c, struct err *err)
     begin_body(&w, c);
     json_member_text(&w, "prompt", "");
     json_end_object(&w);
+    bool was_verbose = c->is_verbose;
+    c->is_verbose = false; // no answer, no statistics
     int rc = ask(c, "/api/generate", &body, NULL, err);
+    c->is_verbose = was_verbose;
     strbuf_fini(&body);
     return rc;
 }
