@@ -8,6 +8,7 @@
 #include "base/args.h"
 #include "base/mem.h"
 #include "base/options.h"
+#include "cli/cli.h"
 #include "inspect/inspect.h"
 #include "runner/runner.h"
 #include "server/server.h"
@@ -22,6 +23,11 @@ struct command {
     bool takes_options;             // the rows of base/options.h are flags too
     bool loads_options;             // itself, in its own way
     bool is_hidden;
+};
+
+static const struct args_flag import_flags[] = {
+    {"models", 0, ARGS_TEXT, "DIRECTORY", "the store, instead of OLLAMA_MODELS"},
+    {NULL},
 };
 
 static const struct args_flag tokenize_flags[] = {
@@ -45,6 +51,15 @@ static const struct args_flag logits_flags[] = {
 static const struct command commands[] = {
     {"serve", "start", "", "serve the models of the store over HTTP", NULL, server_main, NULL, 0, 0,
      .takes_options = true, .loads_options = true},
+    {"runner", NULL, "", "the process of one model", NULL, runner_main, NULL, 0, 0, .loads_options = true,
+     .is_hidden = true},
+    {"import", NULL, "FILE.gguf [NAME]", "copy a model file into the store, no server needed", inspect_import,
+     NULL, import_flags, 1, 2},
+    {"run", NULL, "MODEL [PROMPT...]", "ask a model, or talk with it", cli_run, NULL, cli_run_flags, 1, -1},
+    {"list", "ls", "[PREFIX]", "list the models", cli_list, NULL, cli_list_flags, 0, 1},
+    {"ps", NULL, "[PREFIX]", "list the models that are loaded", cli_ps, NULL, cli_list_flags, 0, 1},
+    {"show", NULL, "MODEL", "tell about a model", cli_show, NULL, cli_show_flags, 1, 1},
+    {"stop", NULL, "MODEL", "unload a model", cli_stop, NULL, NULL, 1, 1},
     {"tokenize", NULL, "MODEL", "text on stdin to token ids", NULL, inspect_tokenize, tokenize_flags, 1, 1},
     {"detokenize", NULL, "MODEL", "token ids on stdin to text", NULL, inspect_detokenize, NULL, 1, 1},
     {"render", NULL, "MODEL|FILE.jinja", "a conversation on stdin to the prompt of a chat template", NULL,
