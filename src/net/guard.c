@@ -28,7 +28,7 @@ static bool is_one_of(char c, const char *set)
     return c != 0 && strchr(set, c) != NULL;
 }
 
-static bool is_token(struct slice s)
+bool guard_is_token(struct slice s)
 {
     for (size_t i = 0; i < s.n; i++) {
         if (!is_alphanumeric(s.at[i]) && !is_one_of(s.at[i], "!#$%&'*+-.^_`|~"))
@@ -77,7 +77,7 @@ static int refuse(int status, const char *sentence, const char **why)
 static int find_unique(const struct guard_header *headers, size_t n, struct slice *found, const char **why)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!is_token(headers[i].name))
+        if (!guard_is_token(headers[i].name))
             return refuse(400, "malformed header name", why);
         if (!is_field_value(headers[i].value))
             return refuse(400, "control character in a header value", why);
@@ -146,6 +146,23 @@ int guard_check(const struct guard_header *headers, size_t n, bool is_http_1_1, 
             return refuse(417, "unsupported Expect header", why);
     }
     return status;
+}
+
+// --- the layout ---
+
+bool guard_check_layout(const struct guard_layout *layout, const struct guard_header *headers, size_t n)
+{
+    enum { CRLF = 2 };
+    uintptr_t start = (uintptr_t)layout->start, end = start + layout->n_bytes;
+    uintptr_t at = start + layout->n_request_line; // where the next line must begin
+    for (size_t i = 0; i < n; i++) {
+        uintptr_t colon = (uintptr_t)headers[i].name.at + headers[i].name.n,
+                  value = (uintptr_t)headers[i].value.at;
+        if ((uintptr_t)headers[i].name.at != at || value <= colon || value > end)
+            return false;
+        at = value + headers[i].value.n + CRLF;
+    }
+    return at + CRLF == end;
 }
 
 // --- the request target ---

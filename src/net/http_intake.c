@@ -81,6 +81,15 @@ static size_t header_bytes(const struct http_request *r)
     return info != NULL ? info->header_size : 0;
 }
 
+// The library splits the head in place, `method` is where it begins.
+static bool layout_is_right(const struct http_request *r, const char *method, const char *version,
+                            const struct header_list *list)
+{
+    struct guard_layout layout = {.start = method, .n_bytes = header_bytes(r)};
+    layout.n_request_line = strlen(method) + 1 + r->target.n + 1 + strlen(version) + 2;
+    return guard_check_layout(&layout, list->headers, list->n);
+}
+
 // 0, or the status to refuse with.
 static int check_request(struct http_request *r, const char *method, const char *version,
                          const struct header_list *list, const char **why)
@@ -91,9 +100,9 @@ static int check_request(struct http_request *r, const char *method, const char 
         *why = "too many connections";
         return 503;
     }
-    if (strlen(method) >= sizeof r->method) {
-        *why = "unknown method";
-        return 501;
+    if (!guard_is_token(slice_of(method)) || strlen(method) >= sizeof r->method) {
+        *why = "malformed method";
+        return 400;
     }
     if (list->n == MAX_HEADERS || header_bytes(r) > r->server->options.max_header_bytes) {
         *why = "request headers too large";
@@ -102,6 +111,10 @@ static int check_request(struct http_request *r, const char *method, const char 
     int status = guard_check(list->headers, list->n, strcmp(version, "HTTP/1.0") != 0, &r->facts, why);
     if (status != 0)
         return status;
+    if (r->server->layout_is_known && !layout_is_right(r, method, version, list)) {
+        *why = "malformed header lines";
+        return 400;
+    }
     keep_headers(r, list);
     status = guard_split_target(r->target, slice_of(http_request_header(r, "Host")), r->path, &query, why);
     if (status == 0)

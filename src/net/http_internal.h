@@ -81,6 +81,7 @@ struct http_server {
     struct watch *watch;
     uint16_t port;
     bool is_loopback;
+    bool layout_is_known; // of a request's head in the library's memory: see guard_check_layout
     atomic_bool is_draining, is_stopping;
     atomic_int n_connections;
     atomic_size_t waiting_body_bytes;

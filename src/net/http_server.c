@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -20,6 +21,7 @@ enum {
     SPARE_FDS = 512,            // files, pipes and sockets that are not connections
     SPARE_CONNECTIONS = 1024,   // beyond the limit, to answer 503 on
     HEADER_GRACE_S = 30,        // for a request's headers, beyond the idle timeout
+    LEFT_GRACE_S = 1,           // for a next request of a client that has half-closed
     EXCESS_GRACE_S = 5,         // for those beyond the limit
     SPARE_POOL_BYTES = 4 << 10, // of a connection's memory, for the headers of the answer
 };
@@ -46,6 +48,17 @@ static int64_t header_deadline(const struct http_server *s, bool is_excess)
     return clock_monotonic_ns() + seconds * NS_PER_S;
 }
 
+// The library reads by edges and can miss an end that came together with the request: it would keep the
+// connection until the idle timeout, and a client that waits for its end as long. Such a client may have sent
+// a next request before, so it gets a moment.
+static int64_t next_deadline(const struct http_server *s, const struct watch_connection *wire)
+{
+    char byte;
+    if (recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        return clock_monotonic_ns() + LEFT_GRACE_S * NS_PER_S;
+    return header_deadline(s, wire->is_excess);
+}
+
 static void on_completed(void *user, struct MHD_Connection *connection, void **request,
                          enum MHD_RequestTerminationCode why)
 {
@@ -53,7 +66,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **r
     if (r == NULL)
         return;
     if (r->wire != NULL)
-        atomic_store(&r->wire->deadline_ns, header_deadline(user, r->wire->is_excess));
+        atomic_store(&r->wire->deadline_ns, next_deadline(user, r->wire));
     *request = NULL;
     request_close(r);
 }
@@ -162,6 +175,7 @@ struct http_server *http_server_new(const struct http_server_options *options, s
     listen_describe(listen_fd, &s->port, &s->is_loopback);
     s->unix_path = options->unix_path != NULL && options->listen_fd < 0 ? xstrdup(options->unix_path) : NULL;
     s->options.max_connections = raise_fd_limit(options->max_connections);
+    s->layout_is_known = strcmp(MHD_get_version(), "0.9.75") == 0;
     s->watch = watch_new(err);
     if (s->watch == NULL)
         goto failed;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "net/http.h"
+#include "net/watch.h"
 #include "wire.h"
 
 enum { MAX_KEPT = 4096 };
@@ -659,6 +660,20 @@ static void smuggling_is_refused(void **state)
         {"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n", 400},
         {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 200},
         {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
+        {"GET / HTTP/1.1\r\nHost:x\r\nA:\t b\r\nB:\r\nC: \r\nCookie: a=b; c=\"d\"; e\r\n\r\n", 200},
+        {"GET /?a=%20b&c HTTP/1.1\r\nHost: x\r\n\r\n", 200},
+        {"GET / HTTP/1.0\r\n\r\n", 200},
+        {"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: x\r\nA:\r\n\tb\r\nC: d\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n \r\n\r\n", 400},
+        {"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n 3\r\n\r\nabc", 400},
+        {"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chu\r\n nked\r\n\r\n0\r\n\r\n", 400},
+        {"GET / HTTP/1.1\nHost: x\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: x\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: x\r\nA: b\nC: d\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: x\r\n\n", 400},
+        {"GET / HTTP/1.0\n\n", 400},
+        {"G:T / HTTP/1.1\r\nHost: x\r\n\r\n", 400},
         {"GARBAGE\r\n\r\n", 0},
     };
     static struct fixture f;
@@ -676,6 +691,126 @@ static void smuggling_is_refused(void **state)
         }
         close(fd);
     }
+    stop(&f);
+}
+
+static void a_farewell_with_the_request_ends_the_connection(void **state)
+{
+    enum { N = 200 };
+    static struct fixture f;
+    int fds[N];
+    start(&f);
+    for (int i = 0; i < N; i++) { // the end may come together with the bytes or after them
+        fds[i] = dial(&f);
+        wire_send(fds[i], i % 2 ? GET("/bye") : GET("/bye") GET("/bye"));
+        shutdown(fds[i], SHUT_WR);
+    }
+    for (int i = 0; i < N; i++) {
+        for (int k = i % 2; k < 2; k++)
+            assert_answer(fds[i], 200, "GET /bye ? [-] peer");
+        assert_closed(fds[i]);
+    }
+    stop(&f);
+}
+
+// Every byte of a request changed to this and that: an answer or a closed connection, and the server goes on.
+static void damaged_requests_are_survived(void **state)
+{
+    static const char request[] =
+        "POST /echo?a=b HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "4\r\nabcd\r\n0\r\n\r\n";
+    static const char changes[] = {0, '\n', '\r', ' ', ':', '%', '\x7f', '\xff'};
+    static struct fixture f;
+    start(&f);
+    for (size_t i = 0; i < sizeof request - 1; i++) {
+        for (size_t k = 0; k < sizeof changes; k++) {
+            char text[sizeof request];
+            memcpy(text, request, sizeof request);
+            text[i] = changes[k];
+            int fd = dial(&f);
+            wire_try_send(fd, text, sizeof request - 1);
+            leave(fd, FAREWELL_RESET);
+        }
+    }
+    int fd = dial(&f);
+    wire_send(fd, GET("/fine"));
+    assert_answer(fd, 200, NULL);
+    close(fd);
+    stop(&f);
+}
+
+static void who_does_not_send_in_time_is_cut(void **state)
+{
+    struct err err = {0};
+    int late[2], early[2];
+    struct timeval patience = {.tv_sec = WIRE_PATIENCE_S};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, late), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, early), 0);
+    setsockopt(late[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    struct watch *w = watch_new(&err);
+    assert_non_null(w);
+    int64_t now = clock_monotonic_ns();
+    struct watch_connection *a = watch_add(w, late[0], false, now - 1);
+    struct watch_connection *b = watch_add(w, early[0], false, now + 3600 * NS_PER_S);
+    assert_int_equal(wire_byte(late[1]), -1); // shut down by the watcher
+    char c;
+    assert_int_equal(recv(early[1], &c, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    watch_remove(w, a);
+    watch_remove(w, b);
+    watch_free(w);
+    for (int i = 0; i < 2; i++) {
+        close(late[i]);
+        close(early[i]);
+    }
+}
+
+static void nul_in_a_header_is_refused(void **state)
+{
+    static const char *const heads[] = {"GET / HTTP/1.1\r\nHost: x\r\nA: b@c\r\n\r\n",
+                                        "GET / HTTP/1.1\r\nHost: x\r\nA: @\r\nB: c\r\n\r\n",
+                                        "GET / HTTP/1.1\r\nHost: x\r\nA@: b\r\n\r\n",
+                                        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3@5\r\n\r\nabc"};
+    static struct fixture f;
+    start(&f);
+    for (size_t i = 0; i < COUNT_OF(heads); i++) {
+        char text[200];
+        strcpy(text, heads[i]);
+        *strchr(text, '@') = 0;
+        int fd = dial(&f);
+        assert_true(wire_try_send(fd, text, strlen(heads[i])));
+        struct wire_answer a;
+        wire_read_head(fd, &a);
+        assert_int_equal(a.status, 400);
+        close(fd);
+    }
+    stop(&f);
+    assert_int_equal(f.n_handled, 0);
+}
+
+static void heads_in_pieces_and_of_size_are_fine(void **state)
+{
+    static struct fixture f;
+    start(&f);
+    char *text = malloc(32 << 10);
+    strcpy(text, "GET /big HTTP/1.1\r\nHost: x\r\n");
+    for (int i = 0; i < 100; i++)
+        sprintf(text + strlen(text), "X-Header-%d: %0100d\r\n", i, i);
+    strcat(text, "User-Agent: last\r\n\r\n");
+    int fd = dial(&f);
+    for (int round = 0; round < 3; round++) {
+        size_t n = strlen(text);
+        for (size_t at = 0; at < n;) { // in pieces of growing size
+            size_t piece = MIN(at / 10 + 1, n - at);
+            assert_true(wire_try_send(fd, text + at, piece));
+            at += piece;
+        }
+        assert_answer(fd, 200, "GET /big ? [last] peer");
+        wire_send(fd, GET("/small"));
+        assert_answer(fd, 200, "GET /small ? [-] peer");
+    }
+    close(fd);
+    free(text);
     stop(&f);
 }
 
@@ -952,6 +1087,11 @@ int main(int argc, char **argv) // an argument: only the tests of that name, '*'
         cmocka_unit_test(connections_beyond_the_limit_get_503),
         cmocka_unit_test(big_headers_are_refused),
         cmocka_unit_test(smuggling_is_refused),
+        cmocka_unit_test(nul_in_a_header_is_refused),
+        cmocka_unit_test(heads_in_pieces_and_of_size_are_fine),
+        cmocka_unit_test(a_farewell_with_the_request_ends_the_connection),
+        cmocka_unit_test(damaged_requests_are_survived),
+        cmocka_unit_test(who_does_not_send_in_time_is_cut),
         cmocka_unit_test(many_requests_wait_at_once),
         cmocka_unit_test(writers_of_many_threads_and_random_leavers),
         cmocka_unit_test(stopping_wakes_and_cuts_everything),
