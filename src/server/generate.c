@@ -341,14 +341,13 @@ static void submit(struct generation *g, struct host_submission *s)
         err_set(&err, ERR_CANCELLED, "request canceled");
         drop_request(s->request);
     }
-    if (err.code == ERR_NONE)
-        log_admission(g, has_request ? &params : NULL);
     struct job *job = err.code == ERR_NONE ? host_submit(g->app->host, s, &err) : NULL;
     if (!job) {
         atomic_fetch_sub(&g->app->n_generations, 1);
         bool is_full = err.code == ERR_BUSY && strncmp(err.message, "server busy", 11) == 0;
         refuse(g, &err, is_full ? "queue_full" : NULL);
     } else {
+        log_admission(g, has_request ? &params : NULL);
         pthread_mutex_lock(&g->lock);
         bool is_ended = g->is_ended;
         g->job = is_ended ? NULL : job;
