@@ -11,12 +11,14 @@ static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
 static void init_tables(void)
 {
-    for (int level = CPU_REF; level < CPU_LEVEL_COUNT; level++)
+    int best = cpu_best_level();
+    for (int level = CPU_REF; level <= best; level++)
         kernels_init_ref(&tables[level]);
 #ifdef DROVER_X86
-    for (int level = CPU_AVX2; level < CPU_LEVEL_COUNT; level++)
+    for (int level = CPU_AVX2; level <= best; level++)
         kernels_init_avx2(&tables[level]);
-    kernels_init_avx512(&tables[CPU_AVX512VNNI]);
+    if (best >= CPU_AVX512VNNI)
+        kernels_init_avx512(&tables[CPU_AVX512VNNI]);
 #endif
 }
 
