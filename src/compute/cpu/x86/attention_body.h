@@ -15,15 +15,10 @@
 #include "compute/cpu/ref/math_ref.h"
 #include "compute/cpu/x86/lanes_math.h"
 
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-
 enum {
     MAX_HEAD_DIM = 512,
     MAX_PAGES = 8, // of one score tile; also ATTENTION_CHUNK / KV_PAGE_TOKENS
+    FETCH_DIMS = 8,
     PAGE_REGS = KV_PAGE_TOKENS / VREG_LANES,
     MAX_REGS = MAX_PAGES * PAGE_REGS,
     VALUE_BLOCK_BYTES = 16384, // values passed over at once: they stay in L1 while the dims are walked
@@ -42,7 +37,7 @@ struct tile {
     float acc[TILE_QUERIES * MAX_HEAD_DIM];            // [query][row]
 };
 
-LANES_INLINE vreg load_codes(enum kv_type type, const char *codes, size_t i)
+SIMD_INLINE vreg load_codes(enum kv_type type, const char *codes, size_t i)
 {
     switch (type) {
     case KV_F32:
@@ -64,7 +59,7 @@ struct score_tile {
     vreg acc[TILE_QUERIES][MAX_REGS], scales[MAX_REGS];
 };
 
-LANES_INLINE vreg load_key(const struct score_tile *st, enum kv_type type, int r, uint32_t d)
+SIMD_INLINE vreg load_key(const struct score_tile *st, enum kv_type type, int r, uint32_t d)
 {
     size_t at = (size_t)d * KV_PAGE_TOKENS + r % PAGE_REGS * VREG_LANES;
     vreg k = load_codes(type, st->pages[r / PAGE_REGS], at);
@@ -73,28 +68,28 @@ LANES_INLINE vreg load_key(const struct score_tile *st, enum kv_type type, int r
 
 // What there is more of, queries or registers of keys, passes through; what there is less of stays in
 // registers meanwhile.
-LANES_INLINE void score_dim(struct score_tile *st, enum kv_type type, int nq, int nr, uint32_t d)
+SIMD_INLINE void score_dim(struct score_tile *st, enum kv_type type, int nq, int nr, uint32_t d)
 {
     vreg few[MAX_REGS];
     if (nq <= nr) {
-        UNROLL
+        SIMD_UNROLL
         for (int i = 0; i < nq; i++)
             few[i] = vreg_set1(st->q[i]);
-        UNROLL
+        SIMD_UNROLL
         for (int r = 0; r < nr; r++) {
             vreg k = load_key(st, type, r, d);
-            UNROLL
+            SIMD_UNROLL
             for (int i = 0; i < nq; i++)
                 st->acc[i][r] = vreg_fma(few[i], k, st->acc[i][r]);
         }
     } else {
-        UNROLL
+        SIMD_UNROLL
         for (int r = 0; r < nr; r++)
             few[r] = load_key(st, type, r, d);
-        UNROLL
+        SIMD_UNROLL
         for (int i = 0; i < nq; i++) {
             vreg q = vreg_set1(st->q[i]);
-            UNROLL
+            SIMD_UNROLL
             for (int r = 0; r < nr; r++)
                 st->acc[i][r] = vreg_fma(q, few[r], st->acc[i][r]);
         }
@@ -102,61 +97,65 @@ LANES_INLINE void score_dim(struct score_tile *st, enum kv_type type, int nq, in
     st->q += nq;
 }
 
+// While keys are scored, the same part of their values and of the next pages' keys is fetched.
+SIMD_INLINE void fetch_ahead(enum kv_type type, const char *values, const char *next, uint32_t d)
+{
+    size_t at = (size_t)d * KV_PAGE_TOKENS * kv_code_bytes(type);
+    SIMD_UNROLL
+    for (size_t i = 0; i < FETCH_DIMS * KV_PAGE_TOKENS * kv_code_bytes(type); i += 64) {
+        __builtin_prefetch(values + at + i);
+        __builtin_prefetch(next + at + i);
+    }
+}
+
 // q.k of nq queries with the keys of np pages from page_i on; the score of position p of query i goes to
 // weights[i][p - chunk].
-LANES_INLINE void score_pages(struct tile *t, enum kv_type type, int nq, int np, uint32_t page_i)
+SIMD_INLINE void score_pages(struct tile *t, enum kv_type type, int nq, int np, uint32_t page_i)
 {
-    enum { LINE = 64 };
-    const uint32_t dims_a_line = LINE / KV_PAGE_TOKENS / kv_code_bytes(type), head_dim = t->a->head_dim;
-    const uint32_t last_page = (t->end - 1) / KV_PAGE_TOKENS;
+    const uint32_t head_dim = t->a->head_dim, last_page = (t->end - 1) / KV_PAGE_TOKENS;
     const char *values[MAX_PAGES], *next[MAX_PAGES];
     struct score_tile st = {.q = t->q};
-    UNROLL
+    SIMD_UNROLL
     for (int p = 0; p < np; p++) {
         st.pages[p] = kv_keys_page(t->a, page_i + p);
         values[p] = kv_values_page(t->a, page_i + p);
         next[p] = kv_keys_page(t->a, MIN(page_i + np + p, last_page));
     }
-    UNROLL
+    SIMD_UNROLL
     for (int i = 0; i < nq; i++) {
-        UNROLL
+        SIMD_UNROLL
         for (int r = 0; r < np * PAGE_REGS; r++)
             st.acc[i][r] = vreg_set1(0.0f);
     }
     for (uint32_t d = 0; d < head_dim;) {
         uint32_t end = MIN(d + KV_BLOCK_DIMS, head_dim);
         if (type == KV_Q8_0) {
-            UNROLL
+            SIMD_UNROLL
             for (int r = 0; r < np * PAGE_REGS; r++) {
                 const float *scales = (const float *)(st.pages[r / PAGE_REGS] + kv_key_scales_at(head_dim));
                 st.scales[r] =
                     vreg_load(scales + d / KV_BLOCK_DIMS * KV_PAGE_TOKENS + r % PAGE_REGS * VREG_LANES);
             }
         }
-        for (; d + dims_a_line <= end; d += dims_a_line) {
-            size_t at = d * KV_PAGE_TOKENS * kv_code_bytes(type);
-            UNROLL
-            for (int p = 0; p < np; p++) {
-                __builtin_prefetch(values[p] + at);
-                __builtin_prefetch(next[p] + at);
-            }
-            UNROLL
-            for (uint32_t i = 0; i < dims_a_line; i++)
-                score_dim(&st, type, nq, np * PAGE_REGS, d + i);
+        while (d < end) {
+            uint32_t stop = MIN(d + FETCH_DIMS, end);
+            SIMD_UNROLL
+            for (int p = 0; p < np; p++)
+                fetch_ahead(type, values[p], next[p], d);
+            for (; d < stop; d++)
+                score_dim(&st, type, nq, np * PAGE_REGS, d);
         }
-        for (; d < end; d++)
-            score_dim(&st, type, nq, np * PAGE_REGS, d);
     }
     float *out = t->weights + (page_i * KV_PAGE_TOKENS - t->chunk);
-    UNROLL
+    SIMD_UNROLL
     for (int i = 0; i < nq; i++) {
-        UNROLL
+        SIMD_UNROLL
         for (int r = 0; r < np * PAGE_REGS; r++)
             vreg_store(out + i * ATTENTION_CHUNK + r * VREG_LANES, st.acc[i][r]);
     }
 }
 
-LANES_INLINE void score_range(struct tile *t, enum kv_type type, int nq, uint32_t lo, uint32_t hi)
+SIMD_INLINE void score_range(struct tile *t, enum kv_type type, int nq, uint32_t lo, uint32_t hi)
 {
     uint32_t page_i = lo / KV_PAGE_TOKENS, end = (hi + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
     for (; page_i + SCORE_PAGES(nq) <= end; page_i += SCORE_PAGES(nq))
@@ -211,34 +210,34 @@ struct value_tile {
     vreg acc[TILE_QUERIES][MAX_REGS];
 };
 
-LANES_INLINE vreg load_value(const struct value_tile *vt, enum kv_type type, int r, uint32_t dim)
+SIMD_INLINE vreg load_value(const struct value_tile *vt, enum kv_type type, int r, uint32_t dim)
 {
     vreg v = load_codes(type, vt->codes, r * VREG_LANES);
     return type == KV_Q8_0 ? vreg_mul(v, vreg_set1(vt->scales[(dim + r * VREG_LANES) / KV_BLOCK_DIMS])) : v;
 }
 
-LANES_INLINE void add_position(struct value_tile *vt, enum kv_type type, int nq, int nr, uint32_t dim)
+SIMD_INLINE void add_position(struct value_tile *vt, enum kv_type type, int nq, int nr, uint32_t dim)
 {
     vreg few[MAX_REGS];
     if (nq <= nr) {
-        UNROLL
+        SIMD_UNROLL
         for (int i = 0; i < nq; i++)
             few[i] = vreg_set1(vt->w[i * ATTENTION_CHUNK]);
-        UNROLL
+        SIMD_UNROLL
         for (int r = 0; r < nr; r++) {
             vreg v = load_value(vt, type, r, dim);
-            UNROLL
+            SIMD_UNROLL
             for (int i = 0; i < nq; i++)
                 vt->acc[i][r] = vreg_fma(few[i], v, vt->acc[i][r]);
         }
     } else {
-        UNROLL
+        SIMD_UNROLL
         for (int r = 0; r < nr; r++)
             few[r] = load_value(vt, type, r, dim);
-        UNROLL
+        SIMD_UNROLL
         for (int i = 0; i < nq; i++) {
             vreg w = vreg_set1(vt->w[i * ATTENTION_CHUNK]);
-            UNROLL
+            SIMD_UNROLL
             for (int r = 0; r < nr; r++)
                 vt->acc[i][r] = vreg_fma(w, few[r], vt->acc[i][r]);
         }
@@ -248,16 +247,16 @@ LANES_INLINE void add_position(struct value_tile *vt, enum kv_type type, int nq,
 
 // acc[i] += weights[i][p] * value[p] for queries [q0, q0 + nq), positions [lo, hi), nr registers of dims from
 // `dim` on.
-LANES_INLINE void add_dims(struct tile *t, enum kv_type type, int q0, int nq, int nr, uint32_t dim,
-                           uint32_t lo, uint32_t hi)
+SIMD_INLINE void add_dims(struct tile *t, enum kv_type type, int q0, int nq, int nr, uint32_t dim,
+                          uint32_t lo, uint32_t hi)
 {
     const uint32_t head_dim = t->a->head_dim, row = t->row, n_blocks = kv_blocks(head_dim);
     const size_t row_bytes = row * kv_code_bytes(type);
     float *acc = t->acc + q0 * row + dim;
     struct value_tile vt = {.w = t->weights + q0 * ATTENTION_CHUNK + (lo - t->chunk)};
-    UNROLL
+    SIMD_UNROLL
     for (int i = 0; i < nq; i++) {
-        UNROLL
+        SIMD_UNROLL
         for (int r = 0; r < nr; r++)
             vt.acc[i][r] = vreg_load(acc + i * row + r * VREG_LANES);
     }
@@ -269,15 +268,15 @@ LANES_INLINE void add_dims(struct tile *t, enum kv_type type, int q0, int nq, in
         for (; p < end; p++, vt.codes += row_bytes, vt.scales += n_blocks)
             add_position(&vt, type, nq, nr, dim);
     }
-    UNROLL
+    SIMD_UNROLL
     for (int i = 0; i < nq; i++) {
-        UNROLL
+        SIMD_UNROLL
         for (int r = 0; r < nr; r++)
             vreg_store(acc + i * row + r * VREG_LANES, vt.acc[i][r]);
     }
 }
 
-LANES_INLINE void add_values(struct tile *t, enum kv_type type, int q0, int nq, uint32_t lo, uint32_t hi)
+SIMD_INLINE void add_values(struct tile *t, enum kv_type type, int q0, int nq, uint32_t lo, uint32_t hi)
 {
     const uint32_t row = t->row, tile_dims = VALUE_REGS(nq) * VREG_LANES;
     uint32_t step =
@@ -295,7 +294,8 @@ LANES_INLINE void add_values(struct tile *t, enum kv_type type, int q0, int nq, 
 
 // ---- Tile ----
 
-LANES_INLINE void score_tile(struct tile *t, enum kv_type type, uint32_t lo, uint32_t hi)
+// One copy of the loops for each number of queries.
+SIMD_INLINE void score_tile(struct tile *t, enum kv_type type, uint32_t lo, uint32_t hi)
 {
     switch (t->n) {
     case 1:
@@ -308,16 +308,21 @@ LANES_INLINE void score_tile(struct tile *t, enum kv_type type, uint32_t lo, uin
         return score_range(t, type, 4, lo, hi);
     case 5:
         return score_range(t, type, 5, lo, hi);
+    case TILE_QUERIES:
+        return score_range(t, type, TILE_QUERIES, lo, hi);
     default:
-        return score_range(t, type, 6, lo, hi);
+        if (t->n == 6 && TILE_QUERIES > 6)
+            score_range(t, type, MIN(6, TILE_QUERIES), lo, hi);
+        if (t->n == 7 && TILE_QUERIES > 7)
+            score_range(t, type, MIN(7, TILE_QUERIES), lo, hi);
     }
 }
 
-LANES_INLINE void add_tile(struct tile *t, enum kv_type type, uint32_t lo, uint32_t hi)
+SIMD_INLINE void add_tile(struct tile *t, enum kv_type type, uint32_t lo, uint32_t hi)
 {
     switch (t->n) {
     case 1:
-        return; // its keys are what is left
+        return; // its keys are what is left over
     case 2:
         return add_values(t, type, 0, 2, lo, hi);
     case 3:
@@ -326,17 +331,29 @@ LANES_INLINE void add_tile(struct tile *t, enum kv_type type, uint32_t lo, uint3
         return add_values(t, type, 0, 4, lo, hi);
     case 5:
         return add_values(t, type, 0, 5, lo, hi);
+    case TILE_QUERIES:
+        return add_values(t, type, 0, TILE_QUERIES, lo, hi);
     default:
-        return add_values(t, type, 0, 6, lo, hi);
+        if (t->n == 6 && TILE_QUERIES > 6)
+            add_values(t, type, 0, MIN(6, TILE_QUERIES), lo, hi);
+        if (t->n == 7 && TILE_QUERIES > 7)
+            add_values(t, type, 0, MIN(7, TILE_QUERIES), lo, hi);
     }
 }
 
-LANES_INLINE void run_chunk(struct tile *t, enum kv_type type)
+// The loops of one type.
+struct type_loops {
+    void (*score)(struct tile *t, uint32_t lo, uint32_t hi);                // all queries
+    void (*add)(struct tile *t, uint32_t lo, uint32_t hi);                  // all queries, at least two
+    void (*add_one)(struct tile *t, int query_i, uint32_t lo, uint32_t hi); // nothing if hi <= lo
+};
+
+static void run_chunk(struct tile *t, const struct type_loops *loops)
 {
     uint32_t lo[TILE_QUERIES], hi[TILE_QUERIES];
     uint32_t chunk_end = t->chunk + ATTENTION_CHUNK, all_lo = t->chunk, all_hi = chunk_end;
 
-    score_tile(t, type, MAX(t->begin, t->chunk), MIN(t->end, chunk_end));
+    loops->score(t, MAX(t->begin, t->chunk), MIN(t->end, chunk_end));
     for (int i = 0; i < t->n; i++) {
         lo[i] = MAX(t->queries[i].key_begin, t->chunk);
         hi[i] = MIN(t->queries[i].key_end, chunk_end);
@@ -348,11 +365,11 @@ LANES_INLINE void run_chunk(struct tile *t, enum kv_type type)
     if (all_lo >= all_hi || t->n == 1) // nothing in common: all of it is left over
         all_lo = all_hi = chunk_end;
     for (int i = 0; i < t->n; i++)
-        add_values(t, type, i, 1, lo[i], MIN(all_lo, hi[i]));
+        loops->add_one(t, i, lo[i], MIN(all_lo, hi[i]));
     if (all_lo < all_hi)
-        add_tile(t, type, all_lo, all_hi);
+        loops->add(t, all_lo, all_hi);
     for (int i = 0; i < t->n; i++)
-        add_values(t, type, i, 1, MAX(all_hi, lo[i]), hi[i]);
+        loops->add_one(t, i, MAX(all_hi, lo[i]), hi[i]);
 }
 
 static void begin_tile(struct tile *t)
@@ -390,8 +407,8 @@ static void end_query(struct tile *t, int i, const float *sink)
         v16_store_part(out + d, v16_mul(v16_load(acc + d), factor), (int)(head_dim - d));
 }
 
-LANES_INLINE void run_tile(enum kv_type type, const struct attention *a,
-                           const struct attention_query *queries, const float *sink, uint32_t n_queries)
+static void run_tile(const struct type_loops *loops, const struct attention *a,
+                     const struct attention_query *queries, const float *sink, uint32_t n_queries)
 {
     struct tile t;
     t.a = a;
@@ -399,33 +416,97 @@ LANES_INLINE void run_tile(enum kv_type type, const struct attention *a,
     t.n = (int)n_queries;
     begin_tile(&t);
     for (t.chunk = t.begin / ATTENTION_CHUNK * ATTENTION_CHUNK; t.chunk < t.end; t.chunk += ATTENTION_CHUNK)
-        run_chunk(&t, type);
+        run_chunk(&t, loops);
     for (int i = 0; i < t.n; i++)
         end_query(&t, i, sink ? sink + i : NULL);
+}
+
+static void score_f32(struct tile *t, uint32_t lo, uint32_t hi)
+{
+    score_tile(t, KV_F32, lo, hi);
+}
+
+static void add_f32(struct tile *t, uint32_t lo, uint32_t hi)
+{
+    add_tile(t, KV_F32, lo, hi);
+}
+
+static void add_one_f32(struct tile *t, int query_i, uint32_t lo, uint32_t hi)
+{
+    add_values(t, KV_F32, query_i, 1, lo, hi);
 }
 
 static void tile_f32(const struct attention *a, const struct attention_query *queries, const float *sink,
                      uint32_t n_queries)
 {
-    run_tile(KV_F32, a, queries, sink, n_queries);
+    static const struct type_loops loops = {score_f32, add_f32, add_one_f32};
+    run_tile(&loops, a, queries, sink, n_queries);
+}
+
+static void score_f16(struct tile *t, uint32_t lo, uint32_t hi)
+{
+    score_tile(t, KV_F16, lo, hi);
+}
+
+static void add_f16(struct tile *t, uint32_t lo, uint32_t hi)
+{
+    add_tile(t, KV_F16, lo, hi);
+}
+
+static void add_one_f16(struct tile *t, int query_i, uint32_t lo, uint32_t hi)
+{
+    add_values(t, KV_F16, query_i, 1, lo, hi);
 }
 
 static void tile_f16(const struct attention *a, const struct attention_query *queries, const float *sink,
                      uint32_t n_queries)
 {
-    run_tile(KV_F16, a, queries, sink, n_queries);
+    static const struct type_loops loops = {score_f16, add_f16, add_one_f16};
+    run_tile(&loops, a, queries, sink, n_queries);
+}
+
+static void score_bf16(struct tile *t, uint32_t lo, uint32_t hi)
+{
+    score_tile(t, KV_BF16, lo, hi);
+}
+
+static void add_bf16(struct tile *t, uint32_t lo, uint32_t hi)
+{
+    add_tile(t, KV_BF16, lo, hi);
+}
+
+static void add_one_bf16(struct tile *t, int query_i, uint32_t lo, uint32_t hi)
+{
+    add_values(t, KV_BF16, query_i, 1, lo, hi);
 }
 
 static void tile_bf16(const struct attention *a, const struct attention_query *queries, const float *sink,
                       uint32_t n_queries)
 {
-    run_tile(KV_BF16, a, queries, sink, n_queries);
+    static const struct type_loops loops = {score_bf16, add_bf16, add_one_bf16};
+    run_tile(&loops, a, queries, sink, n_queries);
+}
+
+static void score_q8_0(struct tile *t, uint32_t lo, uint32_t hi)
+{
+    score_tile(t, KV_Q8_0, lo, hi);
+}
+
+static void add_q8_0(struct tile *t, uint32_t lo, uint32_t hi)
+{
+    add_tile(t, KV_Q8_0, lo, hi);
+}
+
+static void add_one_q8_0(struct tile *t, int query_i, uint32_t lo, uint32_t hi)
+{
+    add_values(t, KV_Q8_0, query_i, 1, lo, hi);
 }
 
 static void tile_q8_0(const struct attention *a, const struct attention_query *queries, const float *sink,
                       uint32_t n_queries)
 {
-    run_tile(KV_Q8_0, a, queries, sink, n_queries);
+    static const struct type_loops loops = {score_q8_0, add_q8_0, add_one_q8_0};
+    run_tile(&loops, a, queries, sink, n_queries);
 }
 
 static void init_tiles(struct attention_kernels *k)

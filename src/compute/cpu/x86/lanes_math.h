@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-LANES_INLINE struct v16 v16_exp(struct v16 x)
+SIMD_INLINE struct v16 v16_exp(struct v16 x)
 {
     struct v16 t = v16_fma(x, v16_set1(EXP_LOG2E), v16_set1(EXP_MAGIC));
     struct v16 n = v16_sub(t, v16_set1(EXP_MAGIC));
@@ -21,7 +21,7 @@ LANES_INLINE struct v16 v16_exp(struct v16 x)
     return v16_select_le(x, v16_set1(EXP_HIGH), y, v16_mul(x, v16_set1(INFINITY)));
 }
 
-LANES_INLINE struct v16 v16_tanh(struct v16 x)
+SIMD_INLINE struct v16 v16_tanh(struct v16 x)
 {
     struct v16 a = v16_copysign(x, v16_set1(0.0f));
     struct v16 z = v16_mul(x, x);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
-// What vec overrides at this level.
-#include "compute/cpu/vec_kernels.h"
+// Vector operations for AVX-512: vec_body.h over the lanes of lanes_avx512.h.
+#include "compute/cpu/x86/lanes_avx512.h"
+
+#include "compute/cpu/x86/vec_body.h"
 
 void vec_init_avx512(struct vec_kernels *k)
 {
+    init_lanes(k);
 }

@@ -8,8 +8,8 @@
 #include "compute/cpu/vec_kernels.h"
 #include "compute/cpu/x86/lanes_math.h"
 
-LANES_INLINE void map_one(float *out, const float *x, float parameter, size_t n,
-                          struct v16 (*op)(struct v16, struct v16))
+SIMD_INLINE void map_one(float *out, const float *x, float parameter, size_t n,
+                         struct v16 (*op)(struct v16, struct v16))
 {
     struct v16 c = v16_set1(parameter);
     size_t i = 0;
@@ -19,8 +19,8 @@ LANES_INLINE void map_one(float *out, const float *x, float parameter, size_t n,
         v16_store_part(out + i, op(v16_load_part(x + i, (int)(n - i)), c), (int)(n - i));
 }
 
-LANES_INLINE void map_two(float *out, const float *a, const float *b, size_t n,
-                          struct v16 (*op)(struct v16, struct v16))
+SIMD_INLINE void map_two(float *out, const float *a, const float *b, size_t n,
+                         struct v16 (*op)(struct v16, struct v16))
 {
     size_t i = 0;
     for (; i + 16 <= n; i += 16)
@@ -30,19 +30,19 @@ LANES_INLINE void map_two(float *out, const float *a, const float *b, size_t n,
         v16_store_part(out + i, op(v16_load_part(a + i, rest), v16_load_part(b + i, rest)), rest);
 }
 
-LANES_INLINE struct v16 silu_mul(struct v16 gate, struct v16 up)
+SIMD_INLINE struct v16 silu_mul(struct v16 gate, struct v16 up)
 {
     struct v16 e = v16_exp(v16_mul(gate, v16_set1(-1.0f)));
     return v16_mul(v16_div(gate, v16_add(v16_set1(1.0f), e)), up);
 }
 
-LANES_INLINE struct v16 gelu_mul(struct v16 x, struct v16 up)
+SIMD_INLINE struct v16 gelu_mul(struct v16 x, struct v16 up)
 {
     struct v16 u = v16_mul(x, v16_fma(v16_mul(x, x), v16_set1(GELU_B), v16_set1(GELU_A)));
     return v16_mul(v16_div(x, v16_add(v16_set1(1.0f), v16_exp(u))), up);
 }
 
-LANES_INLINE struct v16 softcap(struct v16 x, struct v16 cap)
+SIMD_INLINE struct v16 softcap(struct v16 x, struct v16 cap)
 {
     return v16_mul(cap, v16_tanh(v16_div(x, cap)));
 }
@@ -107,7 +107,7 @@ static void softcap_lanes(float *out, const float *x, float cap, size_t n)
     map_one(out, x, cap, n, softcap);
 }
 
-LANES_INLINE struct v16 rotate_pairs(struct v16 x, struct v16 cos_sin)
+SIMD_INLINE struct v16 rotate_pairs(struct v16 x, struct v16 cos_sin)
 {
     struct v16 crossed = v16_mul(v16_swap_pairs(x), v16_odd_twice(cos_sin));
     return v16_fmaddsub(x, v16_even_twice(cos_sin), crossed);
@@ -118,7 +118,7 @@ static void rope_norm_lanes(float *x, const float *cos_sin, uint32_t n_rot)
     map_two(x, x, cos_sin, n_rot / 2 * 2, rotate_pairs);
 }
 
-LANES_INLINE void rotate_halves(struct v16 *a, struct v16 *b, struct v16 first, struct v16 second)
+SIMD_INLINE void rotate_halves(struct v16 *a, struct v16 *b, struct v16 first, struct v16 second)
 {
     struct v16 cos = v16_evens(first, second), sin = v16_odds(first, second);
     struct v16 a_old = *a;
@@ -190,7 +190,7 @@ static double sum_exp_lanes(const float *x, size_t n, float max)
     return d16_tree_add(sum);
 }
 
-LANES_INLINE void map_to_half(uint16_t *out, const float *x, size_t n, void (*store)(uint16_t *, struct v16))
+SIMD_INLINE void map_to_half(uint16_t *out, const float *x, size_t n, void (*store)(uint16_t *, struct v16))
 {
     size_t i = 0;
     for (; i + 16 <= n; i += 16)
@@ -202,7 +202,7 @@ LANES_INLINE void map_to_half(uint16_t *out, const float *x, size_t n, void (*st
     }
 }
 
-LANES_INLINE void map_from_half(float *out, const uint16_t *x, size_t n, struct v16 (*load)(const uint16_t *))
+SIMD_INLINE void map_from_half(float *out, const uint16_t *x, size_t n, struct v16 (*load)(const uint16_t *))
 {
     size_t i = 0;
     for (; i + 16 <= n; i += 16)
