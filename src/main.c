@@ -51,8 +51,6 @@ static const struct args_flag logits_flags[] = {
 static const struct command commands[] = {
     {"serve", "start", "", "serve the models of the store over HTTP", NULL, server_main, NULL, 0, 0,
      .takes_options = true, .loads_options = true},
-    {"runner", NULL, "", "the process of one model", NULL, runner_main, NULL, 0, 0, .loads_options = true,
-     .is_hidden = true},
     {"import", NULL, "FILE.gguf [NAME]", "copy a model file into the store, no server needed", inspect_import,
      NULL, import_flags, 1, 2},
     {"run", NULL, "MODEL [PROMPT...]", "ask a model, or talk with it", cli_run, NULL, cli_run_flags, 1, -1},

@@ -143,13 +143,13 @@ static int read_character(EditLine *editor, wchar_t *out)
 
 // ---- Keys of our own ----
 
-static unsigned char add_newline(EditLine *editor, int key)
+static unsigned char add_newline(EditLine *editor, wint_t key)
 {
     return el_winsertstr(editor, L"\n") == 0 ? CC_REFRESH : CC_ERROR;
 }
 
 // Everything up to the end mark of a bracketed paste, at once.
-static unsigned char take_paste(EditLine *editor, int key)
+static unsigned char take_paste(EditLine *editor, wint_t key)
 {
     static const wchar_t end[] = L"\x1b[201~";
     enum { END_LENGTH = 6 };
@@ -203,7 +203,7 @@ static void replace_line(EditLine *editor, const char *text)
 }
 
 // Ctrl-G: the line in the person's editor.
-static unsigned char edit_outside(EditLine *editor, int key)
+static unsigned char edit_outside(EditLine *editor, wint_t key)
 {
     char path[] = "/tmp/drover-prompt-XXXXXX";
     struct strbuf command = STRBUF_INIT(4096);
@@ -277,9 +277,10 @@ static void open_editor(void)
     el_set(line.editor, EL_SIGNAL, 0);
     el_set(line.editor, EL_SETTY, "-d", "-icrnl", "-inlcr", NULL); // Enter and Ctrl-J stay two keys
     el_set(line.editor, EL_GETCFN, read_character);
-    el_set(line.editor, EL_ADDFN, "drover-newline", "Add a line", add_newline);
-    el_set(line.editor, EL_ADDFN, "drover-paste", "Take pasted text", take_paste);
-    el_set(line.editor, EL_ADDFN, "drover-editor", "Open the editor", edit_outside);
+    // wide: these names are kept by pointer, narrow ones would be copied and leak
+    el_wset(line.editor, EL_ADDFN, L"drover-newline", L"Add a line", add_newline);
+    el_wset(line.editor, EL_ADDFN, L"drover-paste", L"Take pasted text", take_paste);
+    el_wset(line.editor, EL_ADDFN, L"drover-editor", L"Open the editor", edit_outside);
     for (size_t i = 0; i < COUNT_OF(keys); i++)
         el_set(line.editor, EL_BIND, keys[i].keys, keys[i].command, NULL);
     open_history();

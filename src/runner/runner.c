@@ -297,7 +297,7 @@ int runner_main(int argc, char **argv)
     struct sockaddr_storage address;
     socklen_t n = sizeof address;
     if (getsockname(SOCKET_FD, (struct sockaddr *)&address, &n) != 0 || address.ss_family != AF_UNIX) {
-        log_error("runner", "%s runner is started by the server, not by hand", argc > 0 ? argv[0] : "drover");
+        log_error("runner", "`drover runner` is started by the server, not by hand");
         return 2;
     }
     wire_init(&r.wire, SOCKET_FD, FRAMES_MAX_REQUEST_BYTES, 2 * FRAMES_MAX_REPLY_BYTES);

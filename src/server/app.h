@@ -22,6 +22,7 @@ struct app {
     struct worker *worker;
     bool listens_on_loopback;
     int64_t started_wall_ns;
+    size_t max_stream_bytes;  // written to a client and not yet taken; beyond it the stream is cut
     size_t inline_body_bytes; // larger bodies are parsed on the worker
     atomic_bool is_draining;  // no new generation
     atomic_bool is_closed;    // the host goes: nobody may call it any more, see app_enter

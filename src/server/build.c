@@ -44,13 +44,19 @@ int build_check(const struct ask *a, const struct stored_model *m, const char *v
         if (a->needs & r->need)
             return err_set(err, ERR_INVALID, "drover does not support \"%s\" yet", r->field);
     }
-    bool wants_template = !a->is_raw && !a->is_empty && a->template_text.n == 0;
-    if (wants_template && m->template_text && ask_template_is_go(slice_of(m->template_text)))
-        return err_set(err, ERR_UNSUPPORTED,
-                       "model '%s' has a Go template, which drover does not support yet; send a Jinja "
-                       "\"template\" or \"raw\": true",
-                       a->model);
     return 0;
+}
+
+// The last of the checks, as the template is the last thing that Ollama comes to.
+static int check_template(const struct ask *a, const struct stored_model *m, struct err *err)
+{
+    if (a->is_raw || a->template_text.n > 0 || !m->template_text ||
+        !ask_template_is_go(slice_of(m->template_text)))
+        return 0;
+    return err_set(err, ERR_UNSUPPORTED,
+                   "model '%s' has a Go template, which drover does not support yet; send a Jinja "
+                   "\"template\" or \"raw\": true",
+                   a->model);
 }
 
 static json_t *parse_layer(const char *text, const char *what, const struct stored_model *m, struct err *err)
@@ -152,7 +158,7 @@ struct request *build_request(const struct ask *a, const struct stored_model *m,
     if (!a->is_raw && !r->messages_json)
         err_set(err, ERR_INVALID, "the messages cannot be encoded");
     else
-        rc = 0;
+        rc = check_template(a, m, err);
 out:
     json_decref(own);
     json_decref(stored);

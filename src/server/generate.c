@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -117,7 +118,7 @@ static void cancel_task(void *user)
     g->is_cancel_sent |= job != NULL;
     pthread_mutex_unlock(&g->lock);
     if (job && host_cancel(app->host, job)) {
-        log_end(g, g->is_cut ? "slow_reader" : "cancelled", NULL);
+        log_end(g, "cancelled", NULL);
         atomic_fetch_sub(&app->n_generations, 1);
         end(g);
     }
@@ -146,14 +147,9 @@ static void cancel_and_unref_task(void *user)
     generation_unref(user);
 }
 
-// A client that takes nothing while the stream's bound fills up. Called inside an event: the host is asked
-// from another thread.
-static void cut_slow_reader(struct generation *g)
+// The stream cannot be written any more. Called inside an event: the host is asked from another thread.
+static void cancel_from_event(struct generation *g)
 {
-    if (g->is_cut)
-        return;
-    g->is_cut = true;
-    log_warn("server", "client reads too slowly, stream cut id=%s remote=%s", g->request_id, g->peer);
     cancel(g);
     generation_ref(g);
     if (!worker_push(g->app->worker, cancel_and_unref_task, g))
@@ -187,8 +183,17 @@ static void begin_stream(struct generation *g)
 
 static void send(struct generation *g)
 {
-    if (g->out.n > 0 && !http_stream_write(g->http, strbuf_slice(&g->out)) && http_request_is_gone(g->http))
-        cut_slow_reader(g);
+    bool is_slow = http_stream_pending_bytes(g->http) + g->out.n > g->app->max_stream_bytes;
+    if (g->out.n > 0 && is_slow && !g->is_cut) {
+        g->is_cut = true;
+        log_warn("server", "client reads too slowly, stream cut id=%s remote=%s", g->request_id, g->peer);
+        http_abort(g->http);
+        cancel_from_event(g);
+    } else if (g->out.n > 0 && !http_stream_write(g->http, strbuf_slice(&g->out)) && !g->is_cut) {
+        g->is_cut = http_request_is_gone(g->http);
+        if (g->is_cut)
+            cancel_from_event(g);
+    }
     strbuf_reset(&g->out);
 }
 
@@ -336,14 +341,13 @@ static void submit(struct generation *g, struct host_submission *s)
         err_set(&err, ERR_CANCELLED, "request canceled");
         drop_request(s->request);
     }
-    if (err.code == ERR_NONE)
-        log_admission(g, has_request ? &params : NULL);
     struct job *job = err.code == ERR_NONE ? host_submit(g->app->host, s, &err) : NULL;
     if (!job) {
         atomic_fetch_sub(&g->app->n_generations, 1);
         bool is_full = err.code == ERR_BUSY && strncmp(err.message, "server busy", 11) == 0;
         refuse(g, &err, is_full ? "queue_full" : NULL);
     } else {
+        log_admission(g, has_request ? &params : NULL);
         pthread_mutex_lock(&g->lock);
         bool is_ended = g->is_ended;
         g->job = is_ended ? NULL : job;
@@ -375,7 +379,6 @@ static void submit_model(struct generation *g, const struct stored_model *m, str
     if (!g->ask.is_empty) {
         s.request = build_request(&g->ask, m, &g->has_drawn_seed, err);
         if (s.request) {
-            s.request->id = g->id;
             g->seed = s.request->params.seed;
         }
     }
@@ -412,8 +415,11 @@ static void run(void *user)
     struct app *app = g->app;
     generation_ref(g);
     bool is_inside = app_enter(app);
+    const char *encoding = http_request_header(g->http, "Content-Encoding");
     if (!is_inside)
         err_set(&err, ERR_BUSY, "server is shutting down");
+    else if (encoding && strcasecmp(encoding, "identity") != 0)
+        err_set(&err, ERR_INVALID, "drover does not support the Content-Encoding \"%.40s\" yet", encoding);
     else
         g->ask.body =
             fields_parse(http_request_body(g->http), g->dialect->go_type, g->dialect->empty_text, &err);

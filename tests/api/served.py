@@ -22,12 +22,6 @@ SMOLLM = CACHE / "smollm2-135m-instruct-q4_1.gguf"
 TINY_BLOB = "sha256-10a125641738227b3df10ab02e7136af9e1a998ab95735bbef7845162c55baaa"
 
 
-def need_runner():
-    done = subprocess.run([PROGRAM, "runner"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if b"unknown command" in done.stderr:
-        pytest.skip("this build has no runner")
-
-
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -100,14 +94,12 @@ class Server:
 
 def tiny_store(path):
     """The store of tests/data with the tiny model's weights in it."""
-    need_runner()
     shutil.copytree(DATA / "store", path, ignore=shutil.ignore_patterns("README.md"))
     (path / "blobs" / TINY_BLOB).write_bytes(gzip.decompress((DATA / "tiny" / "llama.gguf.gz").read_bytes()))
     return path
 
 
 def smollm_store(path, home):
-    need_runner()
     if not SMOLLM.exists():
         pytest.skip("%s is not there" % SMOLLM)
     env = clean_env(home, OLLAMA_MODELS=str(path))

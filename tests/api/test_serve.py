@@ -66,6 +66,11 @@ def read_until_text(connection):
     return reply
 
 
+def leave(connection):
+    connection.sock.shutdown(socket.SHUT_RDWR)  # closing alone waits for the reply's own handle
+    connection.close()
+
+
 def begin(server, **options):
     connection = server.connect()
     connection.request("POST", "/api/generate", json.dumps({"model": "plain", "prompt": "Hi", "options": {**ENDLESS, **options}}))
@@ -99,13 +104,13 @@ def test_a_second_signal_stops_at_once(start, store):
 def test_leaving_frees_the_place_wherever_it_is(start, store):
     server = start(store, OLLAMA_NUM_PARALLEL="1")
     loading = begin(server)
-    loading.sock.close()
+    leave(loading)
     running = begin(server)
     read_until_text(running)
     queued = [begin(server) for _ in range(3)]
     for connection in queued:
-        connection.sock.close()
-    running.sock.close()
+        leave(connection)
+    leave(running)
     server.wait_idle()
     reply = server.post("/api/generate", {"model": "plain", "prompt": "Hi", "stream": False, "options": {"num_predict": 2}})
     assert reply.status == 200
@@ -123,7 +128,7 @@ def test_full_queue_is_503_in_each_dialect(start, smollm_models):
     error = json.loads(reply.text)["error"]
     assert reply.status == 503 and error["type"] == "api_error" and error["code"] == "queue_full"
     assert server.call("GET", "/api/tags").status == 200 and server.call("GET", "/health").status == 200
-    held.sock.close()
+    leave(held)
     server.wait_idle()
 
 

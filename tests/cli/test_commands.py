@@ -16,8 +16,8 @@ def at(**delta):
 def test_help_names_every_command(run):
     p = run("--help")
     assert p.returncode == 0 and p.stderr == b""
-    for name in ("run", "list", "ps", "show", "stop", "tokenize", "detokenize", "logits"):
-        assert ("\n  %s " % name).encode() in p.stdout
+    for name in ("serve", "import", "run", "list", "ps", "show", "stop", "tokenize", "detokenize", "logits"):
+        assert p.stdout.count(("\n  %s " % name).encode()) == 1
         one = run(name, "--help")
         assert one.returncode == 0 and one.stdout.startswith(b"Usage: drover %s " % name.encode())
         assert b"--help" in one.stdout

@@ -115,7 +115,7 @@ int harness_setup(void **state)
     options.handler = routes_handle;
     options.error_body = reply_error_body;
     options.user = &h->app;
-    options.max_stream_bytes = 64 << 10;
+    h->app.max_stream_bytes = 64 << 10;
     h->http = http_server_new(&options, &err);
     if (!h->http)
         goto failed;

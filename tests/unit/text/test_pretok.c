@@ -142,7 +142,7 @@ static void long_runs_are_answered(void **state)
     for (size_t row = 0; row < COUNT_OF(rows); row++) {
         first_name(&rows[row], name);
         for (size_t i = 0; i < COUNT_OF(units); i++) {
-            struct slice text = repeated(units[i], 100000, tails[(row + i) % COUNT_OF(tails)]);
+            struct slice text = repeated(units[i], 20000, tails[(row + i) % COUNT_OF(tails)]);
             struct collected c = split_text(name, text);
             collected_fini(&c);
             free((char *)text.at);

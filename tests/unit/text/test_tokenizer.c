@@ -341,7 +341,7 @@ static void a_megabyte_of_anything(void **state)
     struct tokenizer *all[] = {bpe_new("gpt-2"), bpe_new("llama-bpe"), bpe_new("default"), spm_new(-1),
                                spm_new(0)};
     for (size_t i = 0; i < COUNT_OF(units); i++) {
-        struct slice text = run_of(units[i], i < 3 ? 1 << 20 : 1 << 17);
+        struct slice text = run_of(units[i], i < 2 ? 1 << 20 : 1 << 16);
         for (size_t k = 0; k < COUNT_OF(all); k++)
             count(all[k], text);
         free((char *)text.at);
