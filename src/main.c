@@ -64,8 +64,8 @@ static const struct command commands[] = {
      inspect_render, NULL, 1, 1},
     {"logits", NULL, "MODEL --ids IDS", "a model's numbers for given ids", NULL, inspect_logits, logits_flags,
      1, 1},
-    {"runner", NULL, "", "the process of one model; started by serve, not by hand", NULL, runner_main, NULL, 0, 0,
-     .loads_options = true, .is_hidden = true},
+    {"runner", NULL, "", "the process of one model; started by serve, not by hand", NULL, runner_main, NULL,
+     0, 0, .loads_options = true, .is_hidden = true},
 };
 
 static const char *const explanation =

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import PROGRAM, says
+from standin import PROGRAM, says
 
 
 def at(**delta):

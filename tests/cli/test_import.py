@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import PROGRAM
+from standin import PROGRAM
 
 MODELS = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "drover" / "models"
 SMOLLM2 = MODELS / "smollm2-135m-instruct-q4_1.gguf"

@@ -9,7 +9,7 @@ import time
 import pexpect
 import pytest
 
-from conftest import PROGRAM, says
+from standin import PROGRAM, says
 
 PASTE_ON, PASTE_OFF = "\x1b[200~", "\x1b[201~"
 
