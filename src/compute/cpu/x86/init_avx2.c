@@ -6,6 +6,7 @@ void kernels_init_avx2(struct kernels *k)
 {
     k->level = CPU_AVX2;
     matmul_init_avx2(k);
+    matmul_float_init_avx2(k);
     vec_init_avx2(&k->vec);
     attention_init_avx2(&k->attention);
 }
