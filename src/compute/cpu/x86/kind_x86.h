@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "compute/acts.h"
 #include "compute/panel.h"
 
 struct kind {
@@ -47,4 +48,40 @@ static inline __attribute__((always_inline)) size_t kind_block_bytes(struct kind
     if (kind.scale == QUANT_SCALE_D)
         return kind_codes_bytes(kind) + 32 * (kind.has_min ? 2 : 1);
     return kind_head_bytes(kind) + QUANT_SUPER / QUANT_BLOCK * kind_codes_bytes(kind);
+}
+
+// A range of k of one panel times one tile of columns.
+struct piece {
+    const uint8_t *panel, *acts; // where the range begins in each
+    uint32_t n_units;
+    bool is_first; // the sums begin at 0; else they go on from what stands in `out`
+    float *out;    // row 0 of the panel, column 0 of the tile
+    size_t out_stride;
+};
+
+// Units of k to go through before the next panel: so few that the activations of all columns stay in L2.
+enum { KIND_ACTS_BYTES = 256 << 10 };
+
+static inline uint32_t kind_range(const struct acts *a)
+{
+    uint32_t n_subs = QUANT_SUPER / QUANT_BLOCK, column_bytes = a->n_columns * ACTS_BLOCK_BYTES;
+    uint32_t range = KIND_ACTS_BYTES / column_bytes / (2 * n_subs) * (2 * n_subs);
+    return range > 2 * n_subs ? range : 2 * n_subs;
+}
+
+// Units [unit_begin, unit_end) of panel p and tile t.
+static inline __attribute__((always_inline)) struct piece kind_piece(struct kind kind, const struct matrix *m,
+                                                                     const struct acts *a, uint32_t p,
+                                                                     uint32_t t, uint32_t unit_begin,
+                                                                     uint32_t unit_end)
+{
+    size_t panel_bytes = (size_t)(a->k / QUANT_BLOCK / kind_subs(kind)) * kind_block_bytes(kind);
+    size_t acts_at = (size_t)unit_begin * acts_tile_width(a, t) * ACTS_BLOCK_BYTES;
+    return (struct piece){
+        .panel = (const uint8_t *)m->data + p * panel_bytes +
+                 unit_begin / kind_subs(kind) * kind_block_bytes(kind),
+        .acts = acts_tile(a, t) + acts_at,
+        .n_units = unit_end - unit_begin,
+        .is_first = unit_begin == 0,
+    };
 }

@@ -15,6 +15,12 @@
 
 enum { HALVES = 2, PREFETCH_BYTES = 4096 };
 
+struct output {
+    float *at; // row 0, column 0
+    size_t stride;
+    uint32_t tile_begin; // tiles before it are done from unpacked panels
+};
+
 // Scales of a unit that was unpacked.
 struct wide_scales {
     float scale[PANEL_ROWS], minimum[PANEL_ROWS];
@@ -207,18 +213,34 @@ SIMD_INLINE void add_unit(struct kind kind, int w, const struct unit *u, const u
     }
 }
 
-// One panel times one tile of w columns.
-SIMD_INLINE void panel_times_tile(struct kind kind, int w, const uint8_t *panel, const uint8_t *acts,
-                                  uint32_t n_units, float *out, size_t out_stride)
+SIMD_INLINE void load_sums(int w, const struct piece *pc, __m256 acc[ACTS_TILE][HALVES])
+{
+    SIMD_UNROLL
+    for (int c = 0; c < w; c++) {
+        acc[c][0] = pc->is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(pc->out + c * pc->out_stride);
+        acc[c][1] = pc->is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(pc->out + c * pc->out_stride + 8);
+    }
+    if (w > 2) // more than the registers hold beside the integer sums
+        SIMD_IN_MEMORY(acc);
+}
+
+SIMD_INLINE void store_sums(int w, const struct piece *pc, __m256 acc[ACTS_TILE][HALVES])
+{
+    SIMD_UNROLL
+    for (int c = 0; c < w; c++) {
+        _mm256_storeu_ps(pc->out + c * pc->out_stride, acc[c][0]);
+        _mm256_storeu_ps(pc->out + c * pc->out_stride + 8, acc[c][1]);
+    }
+}
+
+// A piece of w columns, unpacked in registers.
+SIMD_INLINE void packed_times_tile(struct kind kind, int w, const struct piece *pc)
 {
     __m256 acc[ACTS_TILE][HALVES];
-    SIMD_UNROLL
-    for (int c = 0; c < w; c++)
-        acc[c][0] = acc[c][1] = _mm256_setzero_ps();
-    if (w > 2)
-        SIMD_IN_MEMORY(acc);
+    const uint8_t *panel = pc->panel, *acts = pc->acts;
     uint32_t n_subs = kind_subs(kind);
-    for (uint32_t b = 0; b < n_units; b += n_subs, panel += kind_block_bytes(kind)) {
+    load_sums(w, pc, acc);
+    for (uint32_t b = 0; b < pc->n_units; b += n_subs, panel += kind_block_bytes(kind)) {
         for (uint32_t sub = 0; sub < n_subs; sub++, acts += w * ACTS_BLOCK_BYTES) {
             const uint8_t *codes = panel + kind_head_bytes(kind) + sub * kind_codes_bytes(kind);
             SIMD_UNROLL
@@ -228,41 +250,13 @@ SIMD_INLINE void panel_times_tile(struct kind kind, int w, const uint8_t *panel,
             add_unit(kind, w, &u, acts, acc);
         }
     }
-    SIMD_UNROLL
-    for (int c = 0; c < w; c++) {
-        _mm256_storeu_ps(out + c * out_stride, acc[c][0]);
-        _mm256_storeu_ps(out + c * out_stride + 8, acc[c][1]);
-    }
-}
-
-// Tile t of all panels asked for.
-SIMD_INLINE void times_tile(struct kind kind, const struct matrix *m, const struct acts *a, uint32_t p,
-                            uint32_t t, float *out, size_t out_stride)
-{
-    uint32_t n_units = a->k / QUANT_BLOCK;
-    const uint8_t *panel =
-        (const uint8_t *)m->data + p * (n_units / kind_subs(kind) * kind_block_bytes(kind));
-    const uint8_t *tile = acts_tile(a, t);
-    float *to = out + t * ACTS_TILE * out_stride + (size_t)p * PANEL_ROWS;
-    switch (acts_tile_width(a, t)) {
-    case 1:
-        panel_times_tile(kind, 1, panel, tile, n_units, to, out_stride);
-        break;
-    case 2:
-        panel_times_tile(kind, 2, panel, tile, n_units, to, out_stride);
-        break;
-    case 3:
-        panel_times_tile(kind, 3, panel, tile, n_units, to, out_stride);
-        break;
-    default:
-        panel_times_tile(kind, 4, panel, tile, n_units, to, out_stride);
-    }
+    store_sums(w, pc, acc);
 }
 
 // ---- Wide products: a piece of a panel is unpacked once, for all tiles
 // --------------------------------------------
 
-enum { WIDE_UNITS = 16, WIDE_TILES = 4, WIDE_ACTS_BYTES = 256 << 10 };
+enum { WIDE_UNITS = 16, WIDE_TILES = 4 };
 
 struct wide {
     uint8_t codes[WIDE_UNITS * 16 *
@@ -299,82 +293,89 @@ SIMD_INLINE void unpack(struct kind kind, struct wide *wide, const uint8_t *pane
     }
 }
 
-// Adds an unpacked piece to one tile of 4 columns, whose sums so far stand in `out`.
-SIMD_INLINE void piece_times_tile(struct kind kind, const struct wide *wide, const uint8_t *acts,
-                                  uint32_t n_units, const uint8_t *acts_ahead, bool is_first, float *out,
-                                  size_t out_stride)
+// An unpacked piece times 4 columns; acts_ahead: the piece of the next tile, fetched meanwhile.
+SIMD_INLINE void unpacked_times_tile(struct kind kind, const struct wide *wide, const struct piece *pc,
+                                     const uint8_t *acts_ahead)
 {
     __m256 acc[ACTS_TILE][HALVES];
-    SIMD_UNROLL
-    for (int c = 0; c < ACTS_TILE; c++) {
-        acc[c][0] = is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out + c * out_stride);
-        acc[c][1] = is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out + c * out_stride + 8);
-    }
-    SIMD_IN_MEMORY(acc);
-    for (uint32_t i = 0; i < n_units;
-         i++, acts += ACTS_TILE * ACTS_BLOCK_BYTES, acts_ahead += ACTS_TILE * ACTS_BLOCK_BYTES) {
+    load_sums(ACTS_TILE, pc, acc);
+    for (uint32_t i = 0; i < pc->n_units; i++) {
+        size_t at = (size_t)i * ACTS_TILE * ACTS_BLOCK_BYTES;
         SIMD_UNROLL
         for (int line = 0; line < ACTS_TILE * ACTS_BLOCK_BYTES / PANEL_LINE; line++)
-            _mm_prefetch((const char *)acts_ahead + PANEL_LINE * line, _MM_HINT_T0);
+            _mm_prefetch((const char *)acts_ahead + at + PANEL_LINE * line, _MM_HINT_T0);
         struct unit u = {.codes = wide->codes + i * wide_codes_bytes(kind), .wide = &wide->scales[i]};
-        add_unit(kind, ACTS_TILE, &u, acts, acc);
+        add_unit(kind, ACTS_TILE, &u, pc->acts + at, acc);
     }
-    SIMD_UNROLL
-    for (int c = 0; c < ACTS_TILE; c++) {
-        _mm256_storeu_ps(out + c * out_stride, acc[c][0]);
-        _mm256_storeu_ps(out + c * out_stride + 8, acc[c][1]);
-    }
+    store_sums(ACTS_TILE, pc, acc);
 }
 
-// The whole tiles of many columns. The range of k in the outermost loop is so short that the activations stay
-// in L2.
-SIMD_INLINE void matmul_wide(struct kind kind, const struct matrix *m, const struct acts *a,
-                             uint32_t panel_begin, uint32_t panel_end, float *out, size_t out_stride)
+// The whole tiles of panel p, units [begin, end).
+SIMD_INLINE void panel_unpacked(struct kind kind, const struct matrix *m, const struct acts *a, uint32_t p,
+                                uint32_t begin, uint32_t end, const struct output *out)
 {
     struct kind unpacked = kind;
     unpacked.unpacked = true;
     struct wide wide;
-    uint32_t n_units = a->k / QUANT_BLOCK, n_tiles = a->n_columns / ACTS_TILE;
-    uint32_t range = WIDE_ACTS_BYTES / (a->n_columns * ACTS_BLOCK_BYTES) / WIDE_UNITS * WIDE_UNITS;
-    range = range > WIDE_UNITS ? range : WIDE_UNITS;
-    size_t panel_bytes = n_units / kind_subs(kind) * kind_block_bytes(kind);
-    for (uint32_t u = 0; u < n_units; u += range) {
-        uint32_t end = u + range < n_units ? u + range : n_units;
-        for (uint32_t p = panel_begin; p < panel_end; p++) {
-            for (uint32_t i = u; i < end; i += WIDE_UNITS) {
-                uint32_t n = end - i < WIDE_UNITS ? end - i : WIDE_UNITS;
-                unpack(kind, &wide,
-                       (const uint8_t *)m->data + p * panel_bytes +
-                           i / kind_subs(kind) * kind_block_bytes(kind),
-                       n);
-                for (uint32_t t = 0; t < n_tiles; t++)
-                    piece_times_tile(unpacked, &wide,
-                                     acts_tile(a, t) + (size_t)i * ACTS_TILE * ACTS_BLOCK_BYTES, n,
-                                     acts_tile(a, t + 1) + (size_t)i * ACTS_TILE * ACTS_BLOCK_BYTES, i == 0,
-                                     out + t * ACTS_TILE * out_stride + (size_t)p * PANEL_ROWS, out_stride);
-            }
+    for (uint32_t u = begin; u < end; u += WIDE_UNITS) {
+        uint32_t u_end = end - u < WIDE_UNITS ? end : u + WIDE_UNITS;
+        for (uint32_t t = 0; t < a->n_columns / ACTS_TILE; t++) {
+            struct piece pc = kind_piece(kind, m, a, p, t, u, u_end),
+                         next = kind_piece(kind, m, a, p, t + 1, u, u_end);
+            pc.out = out->at + t * ACTS_TILE * out->stride + (size_t)p * PANEL_ROWS;
+            pc.out_stride = out->stride;
+            if (t == 0)
+                unpack(kind, &wide, pc.panel, pc.n_units);
+            unpacked_times_tile(unpacked, &wide, &pc, next.acts);
+        }
+    }
+}
+
+// Tiles from tile_begin on of panel p, units [begin, end).
+SIMD_INLINE void panel_packed(struct kind kind, const struct matrix *m, const struct acts *a, uint32_t p,
+                              uint32_t begin, uint32_t end, const struct output *out)
+{
+    for (uint32_t t = out->tile_begin; t < acts_tiles(a); t++) {
+        struct piece pc = kind_piece(kind, m, a, p, t, begin, end);
+        pc.out = out->at + t * ACTS_TILE * out->stride + (size_t)p * PANEL_ROWS;
+        pc.out_stride = out->stride;
+        switch (acts_tile_width(a, t)) {
+        case 1:
+            packed_times_tile(kind, 1, &pc);
+            break;
+        case 2:
+            packed_times_tile(kind, 2, &pc);
+            break;
+        case 3:
+            packed_times_tile(kind, 3, &pc);
+            break;
+        default:
+            packed_times_tile(kind, 4, &pc);
         }
     }
 }
 
 SIMD_INLINE void matmul_avx2(struct kind kind, const struct matrix *m, const struct acts *a,
-                             uint32_t panel_begin, uint32_t panel_end, float *out, size_t out_stride)
+                             uint32_t panel_begin, uint32_t panel_end, const struct output *out)
 {
-    uint32_t tile_begin = 0;
-    if ((kind.bits == 5 || kind.bits == 6) && acts_tiles(a) > WIDE_TILES) {
-        matmul_wide(kind, m, a, panel_begin, panel_end, out, out_stride);
-        tile_begin = a->n_columns / ACTS_TILE;
+    uint32_t n_units = a->k / QUANT_BLOCK, range = kind_range(a);
+    for (uint32_t u = 0; u < n_units; u += range) {
+        uint32_t end = n_units - u < range ? n_units : u + range;
+        for (uint32_t p = panel_begin; p < panel_end; p++) {
+            if (out->tile_begin > 0)
+                panel_unpacked(kind, m, a, p, u, end, out);
+            panel_packed(kind, m, a, p, u, end, out);
+        }
     }
-    for (uint32_t p = panel_begin; p < panel_end; p++)
-        for (uint32_t t = tile_begin; t < acts_tiles(a); t++)
-            times_tile(kind, m, a, p, t, out, out_stride);
 }
 
 #define MATMUL(type, kind)                                                                                   \
     static void matmul_##type##_avx2(const struct matrix *m, const struct acts *a, uint32_t panel_begin,     \
                                      uint32_t panel_end, float *out, size_t out_stride)                      \
     {                                                                                                        \
-        matmul_avx2(kind, m, a, panel_begin, panel_end, out, out_stride);                                    \
+        bool is_wide = (kind.bits == 5 || kind.bits == 6) && a->n_columns / ACTS_TILE > WIDE_TILES;          \
+        struct output output = {out, out_stride, is_wide ? a->n_columns / ACTS_TILE : 0};                    \
+        matmul_avx2(kind, m, a, panel_begin, panel_end, &output);                                            \
     }
 MATMUL(q4_0, KIND_Q4_0)
 MATMUL(q4_1, KIND_Q4_1)
