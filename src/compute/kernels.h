@@ -39,4 +39,3 @@ void matmul_init_ref(struct kernels *k);
 void matmul_init_avx2(struct kernels *k);
 void matmul_float_init_avx2(struct kernels *k);
 void matmul_init_avx512(struct kernels *k);
-void matmul_float_init_avx512(struct kernels *k);

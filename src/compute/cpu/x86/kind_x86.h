@@ -50,6 +50,12 @@ static inline __attribute__((always_inline)) size_t kind_block_bytes(struct kind
     return kind_head_bytes(kind) + QUANT_SUPER / QUANT_BLOCK * kind_codes_bytes(kind);
 }
 
+struct output {
+    float *at; // row 0, column 0
+    size_t stride;
+    uint32_t tile_begin; // tiles before it are done from unpacked panels
+};
+
 // A range of k of one panel times one tile of columns.
 struct piece {
     const uint8_t *panel, *acts; // where the range begins in each

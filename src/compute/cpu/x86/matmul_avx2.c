@@ -15,12 +15,6 @@
 
 enum { HALVES = 2, PREFETCH_BYTES = 4096 };
 
-struct output {
-    float *at; // row 0, column 0
-    size_t stride;
-    uint32_t tile_begin; // tiles before it are done from unpacked panels
-};
-
 // Scales of a unit that was unpacked.
 struct wide_scales {
     float scale[PANEL_ROWS], minimum[PANEL_ROWS];

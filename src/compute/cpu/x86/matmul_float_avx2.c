@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Products with float weights on AVX2: the 16 virtual lanes of cpu/ref/matmul_ref.c are two registers of 8. Rows lie one
-// after the other; tiles of 2 rows x up to 3 columns keep 12 independent sums.
+// Products with float weights on AVX2: the 16 virtual lanes of cpu/ref/matmul_ref.c are two registers of 8.
+// Rows lie one after the other; tiles of 2 rows x up to 3 columns keep 12 independent sums.
 #include <string.h>
 
 #include "compute/cpu/x86/simd_x86.h"
@@ -36,8 +36,8 @@ SIMD_INLINE float reduce(__m256 low, __m256 high)
 }
 
 // 2 rows times w columns; x: the first column, out: the first row's place in it.
-SIMD_INLINE void rows_times_columns(enum dtype type, int w, const uint8_t *rows, const float *x, size_t width, float *out,
-                                    size_t out_stride)
+SIMD_INLINE void rows_times_columns(enum dtype type, int w, const uint8_t *rows, const float *x, size_t width,
+                                    float *out, size_t out_stride)
 {
     __m256 acc[TILE_COLUMNS][TILE_ROWS][2];
     SIMD_UNROLL
@@ -54,7 +54,8 @@ SIMD_INLINE void rows_times_columns(enum dtype type, int w, const uint8_t *rows,
                 __m256 weights = load_weights(type, rows + r * row_bytes + part * step);
                 SIMD_UNROLL
                 for (int c = 0; c < w; c++)
-                    acc[c][r][part] = _mm256_fmadd_ps(weights, _mm256_loadu_ps(x + c * width + 8 * part), acc[c][r][part]);
+                    acc[c][r][part] =
+                        _mm256_fmadd_ps(weights, _mm256_loadu_ps(x + c * width + 8 * part), acc[c][r][part]);
             }
         }
     }
@@ -64,37 +65,39 @@ SIMD_INLINE void rows_times_columns(enum dtype type, int w, const uint8_t *rows,
             out[c * out_stride + r] = reduce(acc[c][r][0], acc[c][r][1]);
 }
 
-SIMD_INLINE void matmul_float(enum dtype type, const struct matrix *m, const struct acts *a, uint32_t panel_begin,
-                              uint32_t panel_end, float *out, size_t out_stride)
+SIMD_INLINE void matmul_float(enum dtype type, const struct matrix *m, const struct acts *a,
+                              uint32_t panel_begin, uint32_t panel_end, float *out, size_t out_stride)
 {
     size_t width = panel_float_width(m->n_cols), row_bytes = width * elem_bytes(type);
     for (size_t r = (size_t)panel_begin * PANEL_ROWS; r < (size_t)panel_end * PANEL_ROWS; r += TILE_ROWS) {
         const uint8_t *rows = (const uint8_t *)m->data + r * row_bytes;
         uint32_t c = 0;
         for (; c + TILE_COLUMNS <= a->n_columns; c += TILE_COLUMNS)
-            rows_times_columns(type, TILE_COLUMNS, rows, (const float *)a->data + c * width, width, out + c * out_stride + r,
-                               out_stride);
+            rows_times_columns(type, TILE_COLUMNS, rows, (const float *)a->data + c * width, width,
+                               out + c * out_stride + r, out_stride);
         if (a->n_columns - c == 2)
-            rows_times_columns(type, 2, rows, (const float *)a->data + c * width, width, out + c * out_stride + r, out_stride);
+            rows_times_columns(type, 2, rows, (const float *)a->data + c * width, width,
+                               out + c * out_stride + r, out_stride);
         else if (a->n_columns - c == 1)
-            rows_times_columns(type, 1, rows, (const float *)a->data + c * width, width, out + c * out_stride + r, out_stride);
+            rows_times_columns(type, 1, rows, (const float *)a->data + c * width, width,
+                               out + c * out_stride + r, out_stride);
     }
 }
 
-static void matmul_f32_avx2(const struct matrix *m, const struct acts *a, uint32_t panel_begin, uint32_t panel_end, float *out,
-                            size_t out_stride)
+static void matmul_f32_avx2(const struct matrix *m, const struct acts *a, uint32_t panel_begin,
+                            uint32_t panel_end, float *out, size_t out_stride)
 {
     matmul_float(DTYPE_F32, m, a, panel_begin, panel_end, out, out_stride);
 }
 
-static void matmul_f16_avx2(const struct matrix *m, const struct acts *a, uint32_t panel_begin, uint32_t panel_end, float *out,
-                            size_t out_stride)
+static void matmul_f16_avx2(const struct matrix *m, const struct acts *a, uint32_t panel_begin,
+                            uint32_t panel_end, float *out, size_t out_stride)
 {
     matmul_float(DTYPE_F16, m, a, panel_begin, panel_end, out, out_stride);
 }
 
-static void matmul_bf16_avx2(const struct matrix *m, const struct acts *a, uint32_t panel_begin, uint32_t panel_end, float *out,
-                             size_t out_stride)
+static void matmul_bf16_avx2(const struct matrix *m, const struct acts *a, uint32_t panel_begin,
+                             uint32_t panel_end, float *out, size_t out_stride)
 {
     matmul_float(DTYPE_BF16, m, a, panel_begin, panel_end, out, out_stride);
 }

@@ -71,6 +71,14 @@ static inline simde__m512i shim_cvtepu16_epi32(__m256i a)
 #undef _mm512_cvtepu16_epi32
 #define _mm512_cvtepu16_epi32(a) shim_cvtepu16_epi32(a)
 
+static inline simde__m512i shim_cvtepu8_epi32(__m128i a)
+{
+    union simde_halves r = {.half_si = {_mm256_cvtepu8_epi32(a), _mm256_cvtepu8_epi32(_mm_srli_si128(a, 8))}};
+    return r.si;
+}
+#undef _mm512_cvtepu8_epi32
+#define _mm512_cvtepu8_epi32(a) shim_cvtepu8_epi32(a)
+
 static inline simde__m512i shim_cvtepi8_epi32(__m128i a)
 {
     union simde_halves r = {.half_si = {_mm256_cvtepi8_epi32(a), _mm256_cvtepi8_epi32(_mm_srli_si128(a, 8))}};
