@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`./dev run`: fetches the default model, starts a server, shows four prompts answered at once, and goes on serving until Ctrl-C.
+
+Without a terminal it ends after the demonstration. Standard library only.
+"""
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DROVER = ROOT / "build" / "drover"
+MODEL = "smollm2"
+PROMPTS = [
+    "Explain in a few sentences why the sky is blue.",
+    "Write a short story about a shepherd and his dog.",
+    "Give me five tips for learning to cook.",
+    "What should I see in Rome in one day?",
+]
+
+
+def free_port(first=11434):
+    for port in range(first, first + 50):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port != first:
+            print(f"port {first} is taken, using {port}", flush=True)
+        return port
+    sys.exit("no free port found")
+
+
+def prepare():
+    done = subprocess.run([sys.executable, ROOT / "tools/fetch_models.py", "smollm2-135m"], stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(1)
+    listed = subprocess.run([DROVER, "show", MODEL], capture_output=True)
+    if listed.returncode != 0:
+        subprocess.run([DROVER, "import", done.stdout.strip(), MODEL], check=True)
+
+
+def wait_until_ready(port, server):
+    while True:
+        if server.poll() is not None:
+            sys.exit(f"the server ended with exit code {server.returncode}")
+        try:
+            c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            c.request("GET", "/api/version")
+            c.getresponse().read()
+            return
+        except OSError:
+            time.sleep(0.05)
+
+
+class Stream(threading.Thread):
+    """One client: a prompt and its answer as it arrives."""
+
+    def __init__(self, port, prompt, board):
+        super().__init__(daemon=True)
+        self.port, self.prompt, self.board = port, prompt, board
+        self.text, self.final, self.error = "", {}, None
+        self.started = self.first = self.ended = None
+
+    def run(self):
+        try:
+            c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
+            body = {"model": MODEL, "prompt": self.prompt, "options": {"num_predict": 160, "seed": 1}}
+            self.started = time.monotonic()
+            c.request("POST", "/api/generate", json.dumps(body), {"Content-Type": "application/json"})
+            for line in c.getresponse():
+                chunk = json.loads(line)
+                if "error" in chunk:
+                    raise RuntimeError(chunk["error"])
+                if self.first is None:
+                    self.first = time.monotonic()
+                self.text += chunk["response"]
+                self.board.took(self)
+                if chunk["done"]:
+                    self.final = chunk
+        except Exception as e:  # shown in the closing table
+            self.error = e
+        self.ended = time.monotonic()
+
+
+class Board:
+    """The four answers side by side, redrawn as they grow; plain text when there is no terminal."""
+
+    def __init__(self, live):
+        self.live, self.streams, self.lock = live, [], threading.Lock()
+        self.batches, self.drawn, self.last = [], 0, 0.0
+
+    def took(self, stream):
+        with self.lock:
+            self.batches.append(sum(1 for s in self.streams if s.first is not None and s.ended is None))
+            if self.live and time.monotonic() - self.last > 0.08:
+                self.draw()
+
+    def draw(self):
+        size = shutil.get_terminal_size((100, 30))
+        width, height = max(size.columns // len(self.streams) - 2, 12), max(size.lines - 6, 6)
+        columns = []
+        for s in self.streams:
+            lines = [textwrap.shorten(s.prompt, width, placeholder="..."), "-" * width]
+            for paragraph in s.text.strip().split("\n"):
+                lines += textwrap.wrap(paragraph, width) or [""]
+            columns.append(lines[:2] + lines[2:][-(height - 2):])
+        rows = [[c[i] if i < len(c) else "" for c in columns] for i in range(height)]
+        text = "\n".join("  ".join(cell.ljust(width) for cell in row).rstrip() + "\x1b[K" for row in rows)
+        if self.drawn:
+            sys.stdout.write(f"\x1b[{self.drawn}A")
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+        self.drawn, self.last = height, time.monotonic()
+
+
+def demonstrate(port, live):
+    board = Board(live)
+    print("\nFour people ask at the same moment:\n", flush=True)
+    load = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    load.request("POST", "/api/generate", json.dumps({"model": MODEL}))
+    load.getresponse().read()
+    board.streams = [Stream(port, p, board) for p in PROMPTS]
+    start = time.monotonic()
+    for s in board.streams:
+        s.start()
+    for s in board.streams:
+        s.join()
+    seconds = time.monotonic() - start
+    if live:
+        board.draw()
+    else:
+        for s in board.streams:
+            print(f"--- {s.prompt}\n{s.text.strip()}\n")
+    print(f"\n{'prompt':48} {'first token':>12} {'tokens':>8} {'tokens/s':>10}")
+    total = 0
+    for s in board.streams:
+        if s.error is not None:
+            print(f"{textwrap.shorten(s.prompt, 48):48} failed: {s.error}")
+            continue
+        n = s.final.get("eval_count", 0)
+        total += n
+        print(f"{textwrap.shorten(s.prompt, 48):48} {s.first - s.started:10.2f} s {n:8} {n / (s.ended - s.first):10.1f}")
+    batches = sorted(board.batches) or [0]
+    print(f"{'all together':48} {'':12} {total:8} {total / seconds:10.1f}")
+    print(f"streams answered together: {batches[0]} at least, {sum(batches) / len(batches):.1f} on average, {batches[-1]} at most\n", flush=True)
+    return all(s.error is None for s in board.streams)
+
+
+def main():
+    live = sys.stdout.isatty()
+    prepare()
+    port = free_port()
+    log = open(ROOT / "build" / "serve.log", "w")
+    server = subprocess.Popen([DROVER, "serve"], env=dict(os.environ, OLLAMA_HOST=f"127.0.0.1:{port}"), stderr=log)
+    good = False
+    try:
+        wait_until_ready(port, server)
+        good = demonstrate(port, live)
+        if live:
+            print(f"Serving on http://127.0.0.1:{port} until Ctrl-C (log: build/serve.log). Try:\n"
+                  f"  curl http://127.0.0.1:{port}/api/generate -d '{{\"model\":\"{MODEL}\",\"prompt\":\"Hello\"}}'", flush=True)
+            server.wait()
+    except KeyboardInterrupt:
+        print()
+    finally:
+        if server.poll() is None:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
