@@ -65,6 +65,9 @@ size_t acts_bytes(enum acts_kind kind, uint32_t n_columns, uint32_t k);
 // be stored by different threads at the same time.
 void acts_store(const struct kernels *kn, struct acts *a, uint32_t column, uint32_t k_begin, uint32_t k_end,
                 const float *values);
+// What rounding to int8 left out: out[i] = values[i] - (the value that column `column` of `a`, just stored from the same values, holds). Stored as
+// activations of its own and multiplied too, it makes a product precise to about 15 bits. a->kind is ACTS_Q8.
+void acts_residual(const struct acts *a, uint32_t column, uint32_t k_begin, uint32_t k_end, const float *values, float *out);
 
 // ---- Products -------------------------------------------------------------------------------------------------
 // out[column * out_stride + row] for rows of panels [panel_begin, panel_end) and all columns of `a`.

@@ -14,9 +14,10 @@ enum {
     MAX_ITEM_QUERIES = 512, // queries of one attention item
 };
 
-// The input of products, in each form that a weight type of that place needs.
+// The input of products, in each form that a weight type of that place needs. `rest` is what int8 left out: products that the answer is sensitive to
+// (keys, values, attention's output: an eighth of the work) add it, which halves the whole model's error.
 struct inputs {
-    struct acts q8, f32;
+    struct acts q8, rest, f32;
 };
 
 struct decoder {
@@ -32,7 +33,9 @@ struct decoder {
     float *attended;     // [max_tokens][q_stride]
     float *gate, *up;    // [max_tokens][ff_stride]
     float *angles[2];    // [max_tokens][n_rot] cos, sin: global, local layers
+    float *second;       // [max_tokens][widest of embd_stride, kv_stride] products of the rest
     float *local;        // [n_threads][embd_stride] scratch of one thread
+    float *residual;     // [n_threads][widest of embd_stride, q_stride] what int8 left out of one column
     float *logits;       // [max_logits][vocab_stride]
     struct inputs in_embd, in_attended, in_ff; // widths n_embd, n_head * head_dim, n_ff
     const struct decoder_batch *batch;
@@ -63,9 +66,12 @@ static void *carve(struct carver *c, size_t bytes)
 static void carve_inputs(struct carver *c, struct inputs *in, uint32_t n_columns, uint32_t k)
 {
     in->q8 = (struct acts){ACTS_Q8, n_columns, k, NULL};
+    in->rest = in->q8;
     in->f32 = (struct acts){ACTS_F32, n_columns, k, NULL};
-    if (k % 32 == 0)
+    if (k % 32 == 0) {
         in->q8.data = carve(c, acts_bytes(ACTS_Q8, n_columns, k));
+        in->rest.data = carve(c, acts_bytes(ACTS_Q8, n_columns, k));
+    }
     in->f32.data = carve(c, acts_bytes(ACTS_F32, n_columns, k));
 }
 
@@ -88,7 +94,9 @@ static void carve_all(struct carver *c, struct decoder *d, const struct hparams 
     d->attended = carve(c, f * n * d->q_stride);
     d->gate = carve(c, f * n * d->ff_stride);
     d->up = carve(c, f * n * d->ff_stride);
+    d->second = carve(c, f * n * MAX(d->embd_stride, d->kv_stride));
     d->local = carve(c, f * (size_t)n_threads * d->embd_stride);
+    d->residual = carve(c, f * (size_t)n_threads * MAX(d->embd_stride, d->q_stride));
     d->logits = carve(c, f * n_logits * d->vocab_stride);
     carve_inputs(c, &d->in_embd, MAX(n, n_logits), h->n_embd);
     carve_inputs(c, &d->in_attended, n, h->n_head * h->head_dim);
@@ -159,19 +167,30 @@ static struct range share_panels(const struct matrix *m, int thread_i, int n_thr
     return (struct range){MIN(pairs.begin * 2, n_panels), MIN(pairs.end * 2, n_panels)};
 }
 
-enum { NEED_Q8 = 1, NEED_F32 = 2 };
+enum { NEED_Q8 = 1, NEED_F32 = 2, NEED_REST = 4 };
 
 static int need_of(const struct matrix *m)
 {
     return acts_kind_for(m->type) == ACTS_Q8 ? NEED_Q8 : NEED_F32;
 }
 
-static void store_input(const struct decoder *d, struct inputs *in, int need, uint32_t column, struct range k, const float *values)
+static int precise_need_of(const struct matrix *m)
+{
+    return acts_kind_for(m->type) == ACTS_Q8 ? NEED_Q8 | NEED_REST : NEED_F32;
+}
+
+static void store_input(const struct decoder *d, struct inputs *in, int need, uint32_t column, struct range k, const float *values,
+                        int thread_i)
 {
     if (k.begin >= k.end)
         return;
     if (need & NEED_Q8)
         acts_store(d->o.kernels, &in->q8, column, k.begin, k.end, values);
+    if (need & NEED_REST) {
+        float *rest = d->residual + (size_t)thread_i * MAX(d->embd_stride, d->q_stride);
+        acts_residual(&in->q8, column, k.begin, k.end, values, rest);
+        acts_store(d->o.kernels, &in->rest, column, k.begin, k.end, rest);
+    }
     if (need & NEED_F32)
         acts_store(d->o.kernels, &in->f32, column, k.begin, k.end, values);
 }
@@ -183,24 +202,54 @@ static struct range share_values(uint32_t k, int thread_i, int n_threads)
     return (struct range){MIN(blocks.begin * 32, k), MIN(blocks.end * 32, k)};
 }
 
-static void product(const struct decoder *d, const struct matrix *m, const struct inputs *in, struct range panels, float *out,
-                    size_t stride)
+// Where a product goes: [n_tokens][stride].
+struct target {
+    float *at;
+    size_t stride;
+};
+
+static void product(const struct decoder *d, const struct matrix *m, const struct acts *a, struct range panels, struct target out)
 {
     if (panels.begin < panels.end)
-        matmul(d->o.kernels, m, acts_kind_for(m->type) == ACTS_Q8 ? &in->q8 : &in->f32, panels.begin, panels.end, out, stride);
+        matmul(d->o.kernels, m, a, panels.begin, panels.end, out.at, out.stride);
 }
 
-// out[column][rows of the panels] = m * in + bias, this thread's rows.
-static void linear(const struct decoder *d, const struct matrix *m, const float *bias, const struct inputs *in, float *out, size_t stride,
-                   int thread_i, int n_threads)
+static const struct acts *input_for(const struct matrix *m, const struct inputs *in)
+{
+    return acts_kind_for(m->type) == ACTS_Q8 ? &in->q8 : &in->f32;
+}
+
+// out += other, this thread's rows of every column; the other is one vector for all columns when its stride is 0.
+static void add_rows(const struct decoder *d, const struct matrix *m, struct range panels, struct target out, struct target other)
+{
+    uint32_t row = panels.begin * PANEL_ROWS, end = MIN(panels.end * PANEL_ROWS, m->n_rows);
+    for (uint32_t c = 0; c < d->batch->n_tokens && row < end; c++)
+        vec_add(d->o.kernels, out.at + c * out.stride + row, out.at + c * out.stride + row, other.at + c * other.stride + row, end - row);
+}
+
+// out[column][rows of this thread's panels] = m * in + bias
+static void linear(const struct decoder *d, const struct matrix *m, float *bias, const struct inputs *in, struct target out, int thread_i,
+                   int n_threads)
 {
     struct range panels = share_panels(m, thread_i, n_threads);
-    product(d, m, in, panels, out, stride);
-    if (bias == NULL || panels.begin >= panels.end)
-        return;
-    uint32_t row = panels.begin * PANEL_ROWS, end = MIN(panels.end * PANEL_ROWS, m->n_rows);
-    for (uint32_t c = 0; c < d->batch->n_tokens; c++)
-        vec_add(d->o.kernels, out + c * stride + row, out + c * stride + row, bias + row, end - row);
+    product(d, m, input_for(m, in), panels, out);
+    if (bias != NULL)
+        add_rows(d, m, panels, out, (struct target){bias, 0});
+}
+
+// The same with the rest of the input, where it was stored.
+static void precise_linear(const struct decoder *d, const struct matrix *m, float *bias, const struct inputs *in, struct target out,
+                           int thread_i, int n_threads)
+{
+    struct range panels = share_panels(m, thread_i, n_threads);
+    product(d, m, input_for(m, in), panels, out);
+    if (acts_kind_for(m->type) == ACTS_Q8) {
+        struct target second = {d->second, MAX(d->embd_stride, d->kv_stride)};
+        product(d, m, &in->rest, panels, second);
+        add_rows(d, m, panels, out, second);
+    }
+    if (bias != NULL)
+        add_rows(d, m, panels, out, (struct target){bias, 0});
 }
 
 // ---- Regions ----
@@ -215,10 +264,11 @@ struct join {
     uint32_t n_columns;
 };
 
-static void join_column(struct decoder *d, const struct join *j, uint32_t i, int from, float *mine, struct range k, bool writes_x)
+static void join_column(struct decoder *d, const struct join *j, uint32_t i, int from, int thread_i, struct range k, bool writes_x)
 {
     const struct kernels *kn = d->o.kernels;
     size_t column = j->columns ? j->columns[i] : i, n = d->h->n_embd;
+    float *mine = d->local + (size_t)thread_i * d->embd_stride;
     const float *x = d->x[from] + column * d->embd_stride;
     if (j->has_delta) {
         const float *delta = d->delta + column * d->embd_stride;
@@ -232,21 +282,20 @@ static void join_column(struct decoder *d, const struct join *j, uint32_t i, int
     if (writes_x)
         memcpy(d->x[1 - from] + column * d->embd_stride, x, n * sizeof *x);
     vec_rms_norm(kn, mine, x, j->norm, n, d->h->norm_eps);
-    store_input(d, &d->in_embd, j->need, i, k, mine + k.begin);
+    store_input(d, &d->in_embd, j->need, i, k, mine + k.begin, thread_i);
 }
 
 // Columns are shared; when there are fewer of them than threads every thread computes each (a norm is cheaper than a barrier) and stores its part.
 static void join_branches(struct decoder *d, const struct join *j, int from, int thread_i, int n_threads)
 {
-    float *mine = d->local + (size_t)thread_i * d->embd_stride;
     if (j->n_columns >= (uint32_t)n_threads) {
         struct range r = share(j->n_columns, thread_i, n_threads);
         for (uint32_t i = r.begin; i < r.end; i++)
-            join_column(d, j, i, from, mine, (struct range){0, d->h->n_embd}, true);
+            join_column(d, j, i, from, thread_i, (struct range){0, d->h->n_embd}, true);
     } else {
         struct range k = share_values(d->h->n_embd, thread_i, n_threads);
         for (uint32_t i = 0; i < j->n_columns; i++)
-            join_column(d, j, i, from, mine, k, i % (uint32_t)n_threads == (uint32_t)thread_i);
+            join_column(d, j, i, from, thread_i, k, i % (uint32_t)n_threads == (uint32_t)thread_i);
     }
 }
 
@@ -366,15 +415,15 @@ static void store_attended(struct decoder *d, int need, int thread_i, int n_thre
     struct range columns = by_column ? share(d->batch->n_tokens, thread_i, n_threads) : (struct range){0, d->batch->n_tokens};
     struct range values = by_column ? (struct range){0, k} : share_values(k, thread_i, n_threads);
     for (uint32_t c = columns.begin; c < columns.end; c++)
-        store_input(d, &d->in_attended, need, c, values, d->attended + (size_t)c * d->q_stride + values.begin);
+        store_input(d, &d->in_attended, need, c, values, d->attended + (size_t)c * d->q_stride + values.begin, thread_i);
 }
 
 // gate and up for this thread's rows, activation, stored as input of the down product.
 static void feed_forward(struct decoder *d, const struct layer *y, int thread_i, int n_threads)
 {
     struct range panels = share_panels(&y->gate, thread_i, n_threads);
-    linear(d, &y->gate, y->gate_bias, &d->in_embd, d->gate, d->ff_stride, thread_i, n_threads);
-    linear(d, &y->up, y->up_bias, &d->in_embd, d->up, d->ff_stride, thread_i, n_threads);
+    linear(d, &y->gate, y->gate_bias, &d->in_embd, (struct target){d->gate, d->ff_stride}, thread_i, n_threads);
+    linear(d, &y->up, y->up_bias, &d->in_embd, (struct target){d->up, d->ff_stride}, thread_i, n_threads);
     struct range rows = {panels.begin * PANEL_ROWS, MIN(panels.end * PANEL_ROWS, d->h->n_ff)};
     if (rows.begin >= rows.end)
         return;
@@ -385,7 +434,7 @@ static void feed_forward(struct decoder *d, const struct layer *y, int thread_i,
             vec_gelu_mul(d->o.kernels, gate, gate, up, rows.end - rows.begin);
         else
             vec_silu_mul(d->o.kernels, gate, gate, up, rows.end - rows.begin);
-        store_input(d, &d->in_ff, need_of(&y->down), c, rows, gate);
+        store_input(d, &d->in_ff, need_of(&y->down), c, rows, gate, thread_i);
     }
 }
 
@@ -393,7 +442,7 @@ static void head_rows(struct decoder *d, int thread_i, int n_threads)
 {
     const struct matrix *m = &d->o.weights->head;
     struct range panels = share_panels(m, thread_i, n_threads);
-    product(d, m, &d->in_embd, panels, d->logits, d->vocab_stride);
+    product(d, m, input_for(m, &d->in_embd), panels, (struct target){d->logits, d->vocab_stride});
     if (d->h->final_softcap == 0 || panels.begin >= panels.end)
         return;
     uint32_t row = panels.begin * PANEL_ROWS, end = MIN(panels.end * PANEL_ROWS, m->n_rows);
@@ -406,6 +455,7 @@ static void head_rows(struct decoder *d, int thread_i, int n_threads)
 static void set_columns(struct inputs *in, uint32_t n)
 {
     in->q8.n_columns = n;
+    in->rest.n_columns = n;
     in->f32.n_columns = n;
 }
 
@@ -422,22 +472,22 @@ static void decoder_pass(void *arg, int thread_i, int n_threads)
     pool_barrier(pool);
     for (uint32_t i = 0; i < d->h->n_layer; i++) {
         const struct layer *y = &w->layers[i];
-        struct join before_attention = {delta_norm, has_delta, y->attn_norm, need_of(&y->q) | need_of(&y->k) | need_of(&y->v), NULL,
+        struct join before_attention = {delta_norm, has_delta, y->attn_norm, need_of(&y->q) | precise_need_of(&y->k) | precise_need_of(&y->v), NULL,
                                         d->batch->n_tokens};
         join_branches(d, &before_attention, from, thread_i, n_threads);
         from = 1 - from;
         pool_barrier(pool);
-        linear(d, &y->q, y->q_bias, &d->in_embd, d->q, d->q_stride, thread_i, n_threads);
-        linear(d, &y->k, y->k_bias, &d->in_embd, d->k, d->kv_stride, thread_i, n_threads);
-        linear(d, &y->v, y->v_bias, &d->in_embd, d->v, d->kv_stride, thread_i, n_threads);
+        linear(d, &y->q, y->q_bias, &d->in_embd, (struct target){d->q, d->q_stride}, thread_i, n_threads);
+        precise_linear(d, &y->k, y->k_bias, &d->in_embd, (struct target){d->k, d->kv_stride}, thread_i, n_threads);
+        precise_linear(d, &y->v, y->v_bias, &d->in_embd, (struct target){d->v, d->kv_stride}, thread_i, n_threads);
         pool_barrier(pool);
         rotate_and_store(d, i, thread_i, n_threads);
         pool_barrier(pool);
         attend(d, i, thread_i, n_threads);
         pool_barrier(pool);
-        store_attended(d, need_of(&y->o), thread_i, n_threads);
+        store_attended(d, precise_need_of(&y->o), thread_i, n_threads);
         pool_barrier(pool);
-        linear(d, &y->o, y->o_bias, &d->in_attended, d->delta, d->embd_stride, thread_i, n_threads);
+        precise_linear(d, &y->o, y->o_bias, &d->in_attended, (struct target){d->delta, d->embd_stride}, thread_i, n_threads);
         pool_barrier(pool);
         struct join before_ffn = {y->post_attn_norm, true, y->ffn_norm, need_of(&y->gate) | need_of(&y->up), NULL, d->batch->n_tokens};
         join_branches(d, &before_ffn, from, thread_i, n_threads);
@@ -445,7 +495,7 @@ static void decoder_pass(void *arg, int thread_i, int n_threads)
         pool_barrier(pool);
         feed_forward(d, y, thread_i, n_threads);
         pool_barrier(pool);
-        linear(d, &y->down, y->down_bias, &d->in_ff, d->delta, d->embd_stride, thread_i, n_threads);
+        linear(d, &y->down, y->down_bias, &d->in_ff, (struct target){d->delta, d->embd_stride}, thread_i, n_threads);
         pool_barrier(pool);
         delta_norm = y->post_ffn_norm;
         has_delta = true;
