@@ -24,6 +24,11 @@ void log_set_json(bool json)
     as_json = json;
 }
 
+bool log_is_json(void)
+{
+    return as_json;
+}
+
 bool log_is_on(enum log_level level)
 {
     return level >= threshold;

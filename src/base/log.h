@@ -10,6 +10,7 @@ enum log_level { LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 void log_set_level(enum log_level level);
 void log_set_json(bool json);
 bool log_is_on(enum log_level level);
+bool log_is_json(void);
 void log_write(enum log_level level, const char *source, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

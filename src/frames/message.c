@@ -37,6 +37,7 @@ void open_options_encode(const struct open_options *o, struct strbuf *out)
     pack_text(out, o->kv_type);
     pack_text(out, o->cpu_level);
     pack_u8(out, o->log_level);
+    pack_bool(out, o->log_json);
     pack_bool(out, o->use_sandbox);
 }
 
@@ -47,6 +48,7 @@ int open_options_decode(struct open_options *o, const void *bytes, size_t n, str
     unpack_text_into(&c, o->kv_type, sizeof o->kv_type);
     unpack_text_into(&c, o->cpu_level, sizeof o->cpu_level);
     o->log_level = cursor_u8(&c);
+    o->log_json = unpack_bool(&c);
     o->use_sandbox = unpack_bool(&c);
     return whole(&c, "open", err);
 }

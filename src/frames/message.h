@@ -45,6 +45,7 @@ struct open_options {
     char kv_type[16];   // "f16", ...
     char cpu_level[16]; // "" the best of the machine
     uint8_t log_level;
+    bool log_json;
     bool use_sandbox;
 };
 

@@ -301,7 +301,9 @@ static void fill_status(struct host_model_status *out, const struct hosted *m)
                                       .kv_tokens_used = m->stats.kv_tokens_used,
                                       .kv_tokens_total = s->sizes.pool_tokens,
                                       .expires_wall_ns = expires_wall_ns(s),
-                                      .pid = m->pid};
+                                      .pid = m->pid,
+                                      .load_done_bytes = m->progress.done,
+                                      .load_total_bytes = m->progress.total};
     snprintf(out->name, sizeof out->name, "%s", m->name);
     snprintf(out->blob_digest, sizeof out->blob_digest, "%s", m->blob_digest);
     snprintf(out->manifest_digest, sizeof out->manifest_digest, "%s", m->manifest_digest);

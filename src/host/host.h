@@ -85,6 +85,7 @@ struct host_model_status {
     int64_t expires_wall_ns; // 0: never
     char reduced[256];       // what was reduced and why; "" if nothing
     int pid;
+    uint64_t load_done_bytes, load_total_bytes; // while loading
 };
 struct host_status {
     struct host_model_status *models;

@@ -103,8 +103,10 @@ static int open_and_spawn(struct hosted *m, struct child *child, struct err *err
 
 static void push_opening(struct host *h, struct link *l)
 {
-    struct open_options open = {
-        .n_threads = (uint32_t)h->n_threads, .log_level = LOG_WARN, .use_sandbox = true};
+    struct open_options open = {.n_threads = (uint32_t)h->n_threads,
+                                .log_level = LOG_WARN,
+                                .log_json = log_is_json(),
+                                .use_sandbox = true};
     snprintf(open.kv_type, sizeof open.kv_type, "%s", h->kv_type);
     snprintf(open.cpu_level, sizeof open.cpu_level, "%s", h->cpu_level);
     for (int level = LOG_TRACE; level <= LOG_WARN; level++) {

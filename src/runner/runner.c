@@ -75,6 +75,7 @@ static int take_options(struct runner *r, const struct open_options *o, struct e
 {
     r->options = (struct engine_options){.n_threads = (int)MIN(MAX(o->n_threads, 1u), 4096u),
                                          .level = cpu_best_level()};
+    log_set_json(o->log_json);
     log_set_level((enum log_level)MIN(o->log_level, (uint8_t)LOG_ERROR));
     if (!kv_type_find(o->kv_type, &r->options.kv_type))
         return err_set(err, ERR_INVALID, "unknown type of the KV cache '%s'", o->kv_type);

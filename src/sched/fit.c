@@ -80,11 +80,11 @@ int fit_refuse(const struct sched_options *o, const struct sched_plan *plan, uin
         fixed < room_bytes && plan->bytes_per_token > 0 ? (room_bytes - fixed) / plan->bytes_per_token : 0;
     if (tokens >= FIT_LEAST_POOL)
         return err_set(err, ERR_NO_MEMORY,
-                       "model requires more system memory (%.1f GiB) than is available (%.1f GiB); a context "
+                       "model requires more system memory (%.2f GiB) than is available (%.2f GiB); a context "
                        "of %llu tokens would fit",
                        need, have, (unsigned long long)(tokens / FIT_PAGE_TOKENS * FIT_PAGE_TOKENS));
     return err_set(err, ERR_NO_MEMORY,
-                   "model requires more system memory (%.1f GiB) than is available (%.1f GiB); a model of at "
-                   "most %.1f GiB would fit",
+                   "model requires more system memory (%.2f GiB) than is available (%.2f GiB); a model of at "
+                   "most %.2f GiB would fit",
                    need, have, have);
 }

@@ -38,6 +38,29 @@ static void say_hello_and(enum frame_type type, size_t n_payload)
     strbuf_fini(&b);
 }
 
+// A good start, then frames of all types with random contents, mostly small numbers.
+static void say_noise(unsigned seed)
+{
+    struct wire w;
+    struct strbuf b = STRBUF_INIT(1000);
+    wire_init(&w, dup(3), 1000, 1 << 20);
+    hello_encode(&b);
+    wire_push(&w, FRAME_HELLO, 0, b.at, b.n, NULL);
+    strbuf_reset(&b);
+    model_plan_encode(&(struct model_plan){1 << 20, 100, 0, 0, 4096}, &b);
+    wire_push(&w, FRAME_PLAN, 0, b.at, b.n, NULL);
+    for (int i = 0; i < 200; i++) {
+        char bytes[64];
+        size_t n = (size_t)rand_r(&seed) % sizeof bytes;
+        for (size_t k = 0; k < n; k++)
+            bytes[k] = (char)(rand_r(&seed) % 4 == 0 ? rand_r(&seed) : 0);
+        wire_push(&w, (uint16_t)(2 + rand_r(&seed) % 12), 0, bytes, n, NULL);
+    }
+    wire_flush(&w, NULL);
+    wire_fini(&w);
+    strbuf_fini(&b);
+}
+
 // What a test program's main calls first: a runner's process does not come back.
 static void be_a_runner(int argc, char **argv)
 {
@@ -61,6 +84,9 @@ static void be_a_runner(int argc, char **argv)
         wait_for_the_end();
     } else if (strncmp(how, "event", 5) == 0) {
         say_hello_and(FRAME_EVENT, 40); // a broken event
+        wait_for_the_end();
+    } else if (strncmp(how, "noise", 5) == 0) {
+        say_noise((unsigned)atoi(how + 5));
         wait_for_the_end();
     } else {
         exit(runner_main(argc, argv));

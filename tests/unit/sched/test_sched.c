@@ -398,7 +398,7 @@ static void test_sizes(void **unused)
     fit_refuse(&o, &small_plan, 0, 101 * MIB, &err);
     assert_int_equal(err.code, ERR_NO_MEMORY);
     assert_non_null(
-        strstr(err.message, "model requires more system memory (0.1 GiB) than is available (0.1 GiB)"));
+        strstr(err.message, "model requires more system memory (0.10 GiB) than is available (0.10 GiB)"));
 
     assert_true(
         fit_sizes(&o, &small_plan, 20000, 1024 * MIB, &z)); // a request's own context: one whole sequence
