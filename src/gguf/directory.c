@@ -36,7 +36,7 @@ static struct shown shown(struct slice name)
     size_t n = MIN(name.n, (size_t)SHOWN_BYTES);
     for (size_t i = 0; i < n; i++)
         s.text[i] = name.at[i] >= 0x20 && name.at[i] < 0x7F ? name.at[i] : '?';
-    strcpy(s.text + n, name.n > n ? "..." : "");
+    memcpy(s.text + n, name.n > n ? "..." : "\0\0\0", 4);
     return s;
 }
 

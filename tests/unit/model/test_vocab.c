@@ -18,7 +18,7 @@ enum { N_TOKENS = COUNT_OF(texts) };
 
 static struct gguf *opened(struct gguf_writer *w)
 {
-    struct gguf *g;
+    struct gguf *g = NULL;
     struct err err = {0};
     int fd = memfd_create("vocab", MFD_CLOEXEC);
     if (gguf_writer_write(w, fd, &err) != 0 || gguf_open(&g, fd, &err) != 0)

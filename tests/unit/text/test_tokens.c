@@ -110,8 +110,8 @@ static void check_ids(void *arg, const json_t *line)
 
 static void check_model(int fd, const char *model)
 {
-    struct gguf *g;
-    struct tokenizer *t;
+    struct gguf *g = NULL;
+    struct tokenizer *t = NULL;
     struct err err = {0};
     char path[1000];
     if (gguf_open(&g, fd, &err) != 0 || vocab_load(&t, g, &err) != 0)
