@@ -149,7 +149,7 @@ struct jinja_value jinja_cut(struct jinja_run *r, struct jinja_value v, const st
     if (r->failed || v.kind == JINJA_UNDEFINED)
         return r->failed ? v : jinja_fail_undefined(r, v);
     if (v.kind != JINJA_TEXT && !is_list)
-        return jinja_undefined(r, slice_of("slice"), jinja_type_name(v));
+        return jinja_fail(r, ERR_FORMAT, "'%s' object has no slices", jinja_type_name(v));
     if (part[2].kind != JINJA_NONE && (!jinja_as_int(part[2], &range[2]) || range[2] == 0))
         return jinja_fail(r, ERR_FORMAT, "the step of a slice must be an integer other than 0");
     int64_t n = is_list ? (int64_t)v.list->n : (int64_t)jinja_text_length(r, v);

@@ -109,6 +109,8 @@ static struct jinja_value filter_indent(struct jinja_run *r, const struct jinja_
     bool first = jinja_arg_truth(r, c, 1, false), blank = jinja_arg_truth(r, c, 2, false);
     struct jinja_value text = jinja_str(r, c->self);
     bool is_text = c->arg[0].kind == JINJA_TEXT;
+    if (c->self.kind != JINJA_TEXT)
+        return jinja_fail(r, ERR_FORMAT, "indent() of a %s", jinja_type_name(c->self));
     int64_t width = is_text ? 0 : jinja_arg_int(r, c, 0, 4);
     struct jinja_value spaces = is_text ? c->arg[0] : jinja_text_borrow(r, slice_of(" "));
     if (!is_text)
@@ -131,7 +133,9 @@ static struct jinja_value filter_indent(struct jinja_run *r, const struct jinja_
 
 static struct jinja_value filter_truncate(struct jinja_run *r, const struct jinja_call *c)
 {
-    struct jinja_value s = jinja_str(r, c->self);
+    struct jinja_value s = c->self;
+    if (s.kind != JINJA_TEXT)
+        return jinja_fail(r, ERR_FORMAT, "truncate() of a %s", jinja_type_name(s));
     int64_t length = jinja_arg_int(r, c, 0, 255),
             leeway = jinja_is_given(c->arg[3]) ? jinja_arg_int(r, c, 3, 5) : 5;
     struct jinja_value end =

@@ -434,7 +434,8 @@ struct jinja_value jinja_percent(struct jinja_run *r, struct jinja_value format,
         else
             put_conversion(r, &out, spec, spec[n - 1], is_tuple ? args.list->at[used] : args), used++;
     }
-    bool is_mapping = args.kind == JINJA_DICT || (args.kind == JINJA_LIST && !is_tuple);
+    bool is_mapping =
+        args.kind == JINJA_DICT || (args.kind == JINJA_LIST && !is_tuple && !jinja_is_generator(args));
     if (used < n_args && !(used == 0 && is_mapping))
         return jinja_fail(r, ERR_FORMAT, "not all arguments converted during string formatting");
     return jinja_sink_text(r, &out);

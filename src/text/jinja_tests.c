@@ -75,7 +75,7 @@ static struct jinja_value test_sequence(struct jinja_run *r, const struct jinja_
 static struct jinja_value test_callable(struct jinja_run *r, const struct jinja_call *c)
 {
     enum jinja_kind k = c->self.kind;
-    return jinja_bool(k == JINJA_MACRO || k == JINJA_METHOD || k == JINJA_FUNCTION);
+    return jinja_bool(k == JINJA_MACRO || k == JINJA_METHOD || k == JINJA_FUNCTION || k == JINJA_UNDEFINED);
 }
 
 static struct jinja_value test_escaped(struct jinja_run *r, const struct jinja_call *c)
