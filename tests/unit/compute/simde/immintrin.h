@@ -147,3 +147,24 @@ static inline simde__m512 shim_permute_ps(simde__m512 a, int control)
 }
 #undef _mm512_permute_ps
 #define _mm512_permute_ps(a, control) shim_permute_ps(a, control)
+
+// With SIMDe's own the count must be a constant, which it is only after inlining.
+static inline simde__m512i shim_srli_epi16(simde__m512i a, unsigned n)
+{
+    union simde_halves r = {.si = a};
+    r.half_si[0] = _mm256_srl_epi16(r.half_si[0], _mm_cvtsi32_si128((int)n));
+    r.half_si[1] = _mm256_srl_epi16(r.half_si[1], _mm_cvtsi32_si128((int)n));
+    return r.si;
+}
+#undef _mm512_srli_epi16
+#define _mm512_srli_epi16(a, n) shim_srli_epi16(a, n)
+
+static inline simde__m512i shim_slli_epi16(simde__m512i a, unsigned n)
+{
+    union simde_halves r = {.si = a};
+    r.half_si[0] = _mm256_sll_epi16(r.half_si[0], _mm_cvtsi32_si128((int)n));
+    r.half_si[1] = _mm256_sll_epi16(r.half_si[1], _mm_cvtsi32_si128((int)n));
+    return r.si;
+}
+#undef _mm512_slli_epi16
+#define _mm512_slli_epi16(a, n) shim_slli_epi16(a, n)
