@@ -36,7 +36,8 @@ void acts_store(const struct kernels *kn, struct acts *a, uint32_t column, uint3
         memset(to + k_end, 0, (width - k_end) * sizeof(float));
 }
 
-void acts_residual(const struct acts *a, uint32_t column, uint32_t k_begin, uint32_t k_end, const float *values, float *out)
+void acts_residual(const struct acts *a, uint32_t column, uint32_t k_begin, uint32_t k_end,
+                   const float *values, float *out)
 {
     assert(a->kind == ACTS_Q8 && k_begin % QUANT_BLOCK == 0 && k_end % QUANT_BLOCK == 0);
     uint32_t tile = column / ACTS_TILE, w = acts_tile_width(a, tile), c = column % ACTS_TILE;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Matrix products with AVX2: tiles of 1 to 4 columns x 16 rows (two registers of 8), the bits of cpu/ref/matmul_ref.c.
+// Matrix products with AVX2: tiles of 1 to 4 columns x 16 rows (two registers of 8), the bits of
+// cpu/ref/matmul_ref.c.
 //
-// A unit is unpacked in registers, each k-group of it is multiplied with the broadcast activations of every column, and
-// the products are added in i16 for as many k-groups as cannot overflow (largest code x 127 x 2 x groups < 32768), before
-// one multiply-add widens them to i32: all 8 groups at 4 bits, 4 at 5 bits, 2 at 6. Codes of 8 bits go as two halves of 4.
-// For many columns a piece of a 5- or 6-bit panel is unpacked to memory once for all tiles, which is a tenth to a fifth
-// faster; at 4 and 8 bits unpacking in registers is.
+// A unit is unpacked in registers, each k-group of it is multiplied with the broadcast activations of every
+// column, and the products are added in i16 for as many k-groups as cannot overflow (largest code x 127 x 2 x
+// groups < 32768), before one multiply-add widens them to i32: all 8 groups at 4 bits, 4 at 5 bits, 2 at 6.
+// Codes of 8 bits go as two halves of 4. For many columns a piece of a 5- or 6-bit panel is unpacked to
+// memory once for all tiles, which is a tenth to a fifth faster; at 4 and 8 bits unpacking in registers is.
 #include <string.h>
 
 #include "compute/acts.h"
