@@ -40,7 +40,7 @@ def run_units(build, names, totals):
         return
     log = pathlib.Path(build) / "meson-logs/testlog.json"
     log.unlink(missing_ok=True)
-    subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", *chosen], stdout=sys.stdout, stderr=sys.stderr)
+    subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", "-t", "10", *chosen], stdout=sys.stdout, stderr=sys.stderr)
     for line in log.read_text().splitlines():
         test = json.loads(line)
         text = (test.get("stdout") or "") + (test.get("stderr") or "")
