@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures of the API's tests: the real program serving real models, each with a store of its own."""
+"""Fixtures of the tests against the running server: the real program serving real models, each with a store of its own."""
 import pytest
 
 from served import Server, smollm_store, tiny_store
