@@ -91,6 +91,15 @@ static void log_admission(const struct generation *g, const struct params *p)
              host_queue_depth(g->app->host), sampling);
 }
 
+// The order of these lines is the order in which a model's requests began to run.
+static void log_start(const struct generation *g)
+{
+    log_debug("server",
+              "request started id=%s route=%s model=%s wait_ms=%.1f prompt_tokens=%u cached_tokens=%u",
+              g->request_id, g->dialect->route, g->ask.model, ms(g->prompt_ns - g->start_ns), g->n_prompt,
+              g->n_cached);
+}
+
 static void log_end(const struct generation *g, const char *outcome, const struct err *err)
 {
     int64_t now = clock_monotonic_ns();
@@ -211,6 +220,7 @@ static void take_prompt(struct generation *g, const struct event *e)
         log_warn("server", "prompt shortened to fit the context id=%s dropped_tokens=%u", g->request_id,
                  g->n_truncated);
     }
+    log_start(g);
     begin_stream(g);
 }
 
