@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""Clients that come together: each on a connection of its own, sent at once, read when asked; and the runner, held still or killed.
+
+Nothing here measures time. A test waits until something is so (until), and a runner that is held still (held) makes sure that it stays so.
+"""
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import time
+
+MODEL = "smollm2"
+COUNT = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,"  # SmolLM2 goes on counting
+
+
+def until(is_so, what):
+    """Waits until is_so() gives something true, and returns it. The limit is for what hangs, not for what is slow."""
+    for _ in range(30000):
+        got = is_so()
+        if got:
+            return got
+        time.sleep(0.01)
+    raise AssertionError("did not happen: " + what)
+
+
+def count_on(n=100000, **options):
+    """The body of a request that counts up to n tokens far."""
+    return {"model": MODEL, "prompt": COUNT, "raw": True, "options": {"temperature": 0, "seed": 1, "num_predict": n, **options}}
+
+
+class Failed(Exception):
+    """The stream ended with an error."""
+
+
+def pieces_of(line):
+    """The text of one line of a stream or of a whole answer, in any dialect; None: the line has none."""
+    if not line.strip() or line.strip() == b"data: [DONE]":
+        return None
+    value = json.loads(line[6:] if line.startswith(b"data: ") else line)
+    if "error" in value:
+        raise Failed(value["error"] if isinstance(value["error"], str) else value["error"]["message"])
+    if "choices" in value:
+        if not value["choices"]:
+            return None
+        choice = value["choices"][0]
+        return choice.get("text", (choice.get("message") or choice.get("delta") or {}).get("content"))
+    return value["message"]["content"] if "message" in value else value["response"]
+
+
+class Client:
+    """One request. It is on its way when this returns."""
+
+    def __init__(self, server, path, body, name=None, receive_bytes=None):
+        self.name, self.path, self.body = name, path, body
+        self.connection = server.connect()
+        if receive_bytes:
+            self.connection.sock = socket.socket()
+            self.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            self.connection.sock.settimeout(self.connection.timeout)
+            self.connection.sock.connect(("127.0.0.1", server.port))
+        self.connection.request("POST", path, json.dumps(body), {"X-Request-Id": name} if name else {})
+        self.lines, self.pieces, self.got = [], [], None
+
+    def reply(self):
+        """Waits for status and headers."""
+        if self.got is None:
+            self.got = self.connection.getresponse()
+        return self.got
+
+    def read_line(self):
+        """One more line; False: that was all."""
+        line = self.reply().readline()
+        if line:
+            self.lines.append(line)
+            piece = pieces_of(line)
+            if piece:
+                self.pieces.append(piece)
+        return bool(line)
+
+    def read_pieces(self, n):
+        while len(self.pieces) < n and self.read_line():
+            pass
+        assert len(self.pieces) >= n, self.lines[-3:]
+        return self
+
+    def finish(self):
+        """Reads to the end, which has to be a proper one."""
+        while self.read_line():
+            pass
+        self.connection.close()
+        assert self.reply().status == 200, (self.reply().status, self.lines)
+        last = [line for line in self.lines if line.strip()][-1]
+        assert last.strip() == b"data: [DONE]" or b'"done":true' in last or b'"finish_reason"' in last, last
+        return self
+
+    @property
+    def text(self):
+        return "".join(self.pieces)
+
+    def last(self):
+        return json.loads(self.lines[-1])
+
+    def leave(self):
+        with contextlib.suppress(OSError):
+            self.connection.sock.shutdown(socket.SHUT_RDWR)  # closing alone waits for the reply's own handle
+        self.connection.close()
+
+    def half_close(self):
+        """Leaves by closing the sending side only."""
+        self.connection.sock.shutdown(socket.SHUT_WR)
+
+
+def ask(server, path, body):
+    return Client(server, path, body).finish()
+
+
+# ---- What the server says ----
+def counts(server):
+    """(running, queued) of the loaded or loading model."""
+    models = json.loads(server.call("GET", "/api/ps").text)["models"]
+    return (models[0]["running"], models[0]["queued"]) if models else (0, 0)
+
+
+def wait_counts(server, running, queued):
+    until(lambda: counts(server) == (running, queued), "%d running, %d queued; log: %s" % (running, queued, server.log.read_text()[-2000:]))
+
+
+def log_events(server):
+    """[(event, id, line)] of the log, in order: admitted, started, ended, refused."""
+    lines = server.log.read_text().splitlines()
+    found = [(re.search(r"request (admitted|started|ended|refused) id=([^ \"]+)", line), line) for line in lines]
+    return [(m[1], m[2], line) for m, line in found if m]
+
+
+def wait_log(server, event, name):
+    """The line that says so."""
+    return until(lambda: next((line for e, n, line in log_events(server) if (e, n) == (event, name)), None), "%s %s" % (event, name))
+
+
+def load(server):
+    reply = server.post("/api/generate", {"model": MODEL})
+    assert reply.status == 200 and json.loads(reply.text)["done_reason"] == "load", reply.text
+
+
+# ---- The runner ----
+def runner_of(server):
+    """The process of the loaded or loading model; None: there is none."""
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            with open("/proc/%s/stat" % name, encoding="ascii", errors="replace") as f:
+                state, parent = f.read().rsplit(")", 1)[1].split()[:2]
+            if int(parent) == server.process.pid and state not in "ZX":
+                return int(name)
+    return None
+
+
+@contextlib.contextmanager
+def held(server):
+    """Inside, the runner computes nothing: what runs, waits or loads stays as it is, however slow or quick the machine."""
+    pid = until(lambda: runner_of(server), "a runner")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield pid
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def held_while_loading(server, *first):
+    """The model is being loaded, and stays so inside; `first` (path, body, name) asked for it. Yields that client."""
+    for _ in range(100):
+        client = Client(server, *first)
+        with held(server):
+            models = json.loads(server.call("GET", "/api/ps").text)["models"]
+            if models and models[0]["state"] == "loading":
+                yield client
+                return
+        client.leave()
+        server.post("/api/generate", {"model": MODEL, "keep_alive": 0})
+        until(lambda: runner_of(server) is None, "the model is unloaded")
+    raise AssertionError("the model loads too quickly to be stopped meanwhile")
