@@ -232,9 +232,9 @@ bool host_cancel(struct host *h, struct job *j)
         h->n_cancelled++;
         if (sched_cancel(h->sched, &j->sched, clock_monotonic_ns()))
             note_cancel(h, j);
-        while (j->is_delivering && !pthread_equal(pthread_self(), h->thread))
-            pthread_cond_wait(&h->delivered, &h->mutex);
     }
+    while (j->is_delivering && !pthread_equal(pthread_self(), h->thread))
+        pthread_cond_wait(&h->delivered, &h->mutex);
     pthread_mutex_unlock(&h->mutex);
     if (closed_now) {
         job_unref(j); // the host's

@@ -63,10 +63,10 @@ struct host_submission {
 // the job gets events, the last one being EVENT_DONE or EVENT_ERROR, after which `user` is never used again;
 // the first may come before host_submit returns. FIFO per model.
 struct job *host_submit(struct host *h, const struct host_submission *s, struct err *err);
-// The client has left: its slot or place is free within one step. True: no further event will come and `user`
-// is not used any more (an event that is being delivered right now on the host's thread is waited for, so do
-// not hold a lock that on_event takes). False: the last event was delivered already, or is being delivered
-// right now, or the job was cancelled before.
+// The client has left: its slot or place is free within one step. After it returns no event comes and `user`
+// is not used any more; an event that is being delivered right now on the host's thread is waited for, so do
+// not hold a lock that on_event takes (inside on_event itself nothing is waited for). True: the last event
+// did not come. False: it did, or the job was cancelled before.
 bool host_cancel(struct host *h, struct job *j);
 void job_unref(struct job *j); // the submitter's reference; call once when done with j
 

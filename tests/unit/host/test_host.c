@@ -213,17 +213,6 @@ static struct host_model_status status_of_first(struct host *h, bool *found)
     return first;
 }
 
-static void wait_running(struct host *h, uint32_t n)
-{
-    for (uint32_t now = n + 1; now != n;) {
-        struct host_status all;
-        usleep(1000);
-        host_status_read(h, &all);
-        now = all.n_running;
-        host_status_fini(&all);
-    }
-}
-
 static void wait_unloaded(struct host *h)
 {
     bool found = true;
@@ -275,7 +264,8 @@ static void test_exactly_slots_and_queue(void **unused)
     assert_int_equal(err.code, ERR_BUSY);
     assert_string_equal(err.message, "server busy, please try again.  maximum pending requests exceeded");
     stream_fini(&one_more);
-    wait_running(h, 4);
+    for (int i = 0; i < 4; i++)
+        wait_prompt(&s[i]);
     struct host_status all;
     host_status_read(h, &all);
     assert_true(all.n_running == 4 && all.n_queued == 8 && all.n_rejected == 1 && all.n_started == 4);
@@ -601,7 +591,6 @@ static void test_waiting_bytes_are_limited(void **unused)
     write_model("a", "weights=1000");
     struct host *h = start(&o);
     submit(h, "a", prompt, &s[0]);
-    wait_running(h, 1);
     wait_prompt(&s[0]);
     submit(h, "a", prompt, &s[1]);
     submit(h, "a", prompt, &s[2]);
