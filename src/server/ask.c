@@ -26,7 +26,7 @@ void ask_read_model(struct ask *a, struct fields *f)
     struct slice text = slice_of("");
     fields_text(f, "model", &text);
     if (text.n && memchr(text.at, 0, text.n))
-        fields_refuse(f, "invalid model name");
+        err_set(fields_fail(f), ERR_INVALID, "invalid model name");
     free(a->model);
     a->model = xstrndup(text.n ? text.at : "", text.n);
 }
@@ -50,14 +50,14 @@ static void read_keep_alive(struct ask *a, struct fields *f)
     a->has_keep_alive = true;
     if (json_is_string(v)) {
         if (strlen(json_string_value(v)) != json_string_length(v))
-            fields_refuse(f, "time: invalid duration");
+            err_set(fields_fail(f), ERR_INVALID, "time: invalid duration");
         else if (duration_parse(json_string_value(v), &a->keep_alive_ns, f->err) != 0)
             f->failed = true;
     } else if (json_is_number(v)) {
         double seconds = json_number_value(v);
         a->keep_alive_ns = seconds < 0 ? -1 : seconds >= 9e9 ? INT64_MAX : (int64_t)(seconds * 1e9);
     } else {
-        fields_refuse(f, "Unsupported type: '%s'", go_type_word(v));
+        err_set(fields_fail(f), ERR_INVALID, "Unsupported type: '%s'", go_type_word(v));
     }
 }
 
@@ -92,13 +92,13 @@ static void read_think(struct ask *a, struct fields *f)
     if (is_level)
         a->needs |= NEED_THINKING;
     else if (json_is_string(v))
-        fields_refuse(f,
-                      "invalid think value: \"%.100s\" (must be \"high\", \"medium\", \"low\", \"max\", "
-                      "true, or false)",
-                      json_string_value(v));
+        err_set(fields_fail(f), ERR_INVALID,
+                "invalid think value: \"%.100s\" (must be \"high\", \"medium\", \"low\", \"max\", "
+                "true, or false)",
+                json_string_value(v));
     else
-        fields_refuse(
-            f, "think must be a boolean or string (\"high\", \"medium\", \"low\", \"max\", true, or false)");
+        err_set(fields_fail(f), ERR_INVALID,
+                "think must be a boolean or string (\"high\", \"medium\", \"low\", \"max\", true, or false)");
 }
 
 void ask_read_ollama(struct ask *a, struct fields *f)
@@ -124,7 +124,7 @@ void ask_read_ollama(struct ask *a, struct fields *f)
     fields_bool(f, "logprobs", &a->logprobs);
     fields_int(f, "top_logprobs", &top);
     if (!f->failed && (top < 0 || top > PARAMS_MAX_TOP_LOGPROBS))
-        fields_refuse(f, "top_logprobs must be between 0 and 20");
+        err_set(fields_fail(f), ERR_INVALID, "top_logprobs must be between 0 and 20");
     a->top_logprobs = (int32_t)top;
 }
 

@@ -2,7 +2,6 @@
 // Members of a body, typed. See fields.h for the rules; pure functions over jansson values.
 #include "server/fields.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -10,7 +9,8 @@
 json_t *fields_parse(struct slice body, const char *go_type, const char *empty_text, struct err *err)
 {
     size_t i = 0;
-    while (i < body.n && memchr(" \t\r\n", body.at[i], 4))
+    while (i < body.n &&
+           (body.at[i] == ' ' || body.at[i] == '\t' || body.at[i] == '\r' || body.at[i] == '\n'))
         i++;
     if (i == body.n) {
         err_set(err, ERR_INVALID, "%s", empty_text);
@@ -75,15 +75,10 @@ void fields_refuse_type(struct fields *f, const char *name, const json_t *got, c
             fields_kind(got), number, f->path, name, go_type);
 }
 
-void fields_refuse(struct fields *f, const char *format, ...)
+struct err *fields_fail(struct fields *f)
 {
-    char text[sizeof f->err->message];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     f->failed = true;
-    err_set(f->err, ERR_INVALID, "%s", text);
+    return f->err;
 }
 
 bool fields_text(struct fields *f, const char *name, struct slice *out)

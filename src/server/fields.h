@@ -35,6 +35,6 @@ const json_t *fields_array(struct fields *f, const char *name,
 const json_t *fields_object(struct fields *f, const char *name, const char *go_type);
 // "json: cannot unmarshal KIND into Go struct field PATH.NAME of type GO_TYPE"
 void fields_refuse_type(struct fields *f, const char *name, const json_t *got, const char *go_type);
-void fields_refuse(struct fields *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct err *fields_fail(struct fields *f);    // marks it as failed; gives where to err_set() why
 bool fields_is_empty(const json_t *value);    // NULL, null, "", [], {}, false
 const char *fields_kind(const json_t *value); // Go's word: "string", "number", "bool", "array", "object"

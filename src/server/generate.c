@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The life of a generation. References: one is the HTTP request's (its user pointer), one the work's (from
-// the start until end()), so that neither the client leaving nor the last event can free it under the other.
-// end() is called exactly once, by whoever sees the work end: a failure before submission, the last event, or
-// a cancellation that the host handed over.
+// The work of a generation: from a body through the store to the host, and from the host's events through the
+// dialect to the client. See generation.c for who owns it and leave.c for clients that go.
 #include "server/generate.h"
 
 #include <ctype.h>
@@ -19,151 +17,6 @@
 #include "server/kept.h"
 #include "server/models.h"
 #include "server/worker.h"
-
-enum { MAX_TEXT_BYTES = 32 << 20, MAX_OUT_BYTES = 256 << 20 };
-
-static void generation_ref(struct generation *g)
-{
-    atomic_fetch_add(&g->refs, 1);
-}
-
-static void generation_unref(void *user)
-{
-    struct generation *g = user;
-    if (atomic_fetch_sub(&g->refs, 1) != 1)
-        return;
-    ask_fini(&g->ask);
-    kept_free(g->logprobs);
-    strbuf_fini(&g->out);
-    strbuf_fini(&g->text);
-    free(g->ids);
-    pthread_mutex_destroy(&g->lock);
-    free(g);
-}
-
-static void end(struct generation *g)
-{
-    struct http_request *http = g->http;
-    struct job *job = NULL;
-    pthread_mutex_lock(&g->lock);
-    g->is_ended = true;
-    if (!g->is_cancel_sent) { // else cancel_task() drops it, after host_cancel
-        job = g->job;
-        g->job = NULL;
-    }
-    pthread_mutex_unlock(&g->lock);
-    if (job)
-        job_unref(job);
-    g->http = NULL;
-    http_request_unref(http);
-    generation_unref(g);
-}
-
-int64_t generate_elapsed_ns(const struct generation *g)
-{
-    return clock_monotonic_ns() - g->start_ns;
-}
-
-const char *generate_reason_text(enum done_reason reason)
-{
-    static const char *const texts[] = {
-        [DONE_STOP] = "stop", [DONE_LENGTH] = "length", [DONE_LOAD] = "load", [DONE_UNLOAD] = "unload"};
-    return texts[reason];
-}
-
-// ---- The log ----
-static double ms(int64_t ns)
-{
-    return (double)ns / (double)NS_PER_MS;
-}
-
-static void log_admission(const struct generation *g, const struct params *p)
-{
-    char sampling[200] = "";
-    if (p)
-        snprintf(sampling, sizeof sampling,
-                 " num_ctx=%d num_predict=%d temperature=%g top_k=%d top_p=%g min_p=%g repeat_penalty=%g "
-                 "seed=%" PRIu64,
-                 p->num_ctx, p->num_predict, (double)p->temperature, p->top_k, (double)p->top_p,
-                 (double)p->min_p, (double)p->repeat_penalty, p->seed);
-    log_info("server", "request admitted id=%s route=%s model=%s remote=%s stream=%d queued=%u%s",
-             g->request_id, g->dialect->route, g->ask.model, g->peer, g->ask.stream,
-             host_queue_depth(g->app->host), sampling);
-}
-
-// The order of these lines is the order in which a model's requests began to run.
-static void log_start(const struct generation *g)
-{
-    log_debug("server",
-              "request started id=%s route=%s model=%s wait_ms=%.1f prompt_tokens=%u cached_tokens=%u",
-              g->request_id, g->dialect->route, g->ask.model, ms(g->prompt_ns - g->start_ns), g->n_prompt,
-              g->n_cached);
-}
-
-static void log_end(const struct generation *g, const char *outcome, const struct err *err)
-{
-    int64_t now = clock_monotonic_ns();
-    const char *stage = !g->prompt_ns ? "waiting" : !g->first_token_ns ? "prompt" : "generating";
-    log_info("server",
-             "request ended id=%s route=%s model=%s outcome=%s stage=%s wait_ms=%.1f first_token_ms=%.1f "
-             "total_ms=%.1f prompt_tokens=%u "
-             "cached_tokens=%u truncated_tokens=%u generated_tokens=%u%s%s%s",
-             g->request_id, g->dialect->route, g->ask.model, outcome, stage,
-             ms((g->prompt_ns ? g->prompt_ns : now) - g->start_ns),
-             g->first_token_ns ? ms(g->first_token_ns - g->start_ns) : 0.0, ms(now - g->start_ns),
-             g->n_prompt, g->n_cached, g->n_truncated, g->n_generated, err ? " error=\"" : "",
-             err ? err->message : "", err ? "\"" : "");
-}
-
-// ---- Leaving ----
-static void cancel_task(void *user)
-{
-    struct generation *g = user;
-    struct app *app = g->app;
-    if (!app_enter(app)) // a host that goes gives the last event itself
-        return;
-    pthread_mutex_lock(&g->lock);
-    struct job *job = g->is_cancelled && !g->is_cancel_sent ? g->job : NULL;
-    g->is_cancel_sent |= job != NULL;
-    pthread_mutex_unlock(&g->lock);
-    if (job && host_cancel(app->host, job)) {
-        log_end(g, "cancelled", NULL);
-        atomic_fetch_sub(&app->n_generations, 1);
-        end(g);
-    }
-    if (job)
-        job_unref(job);
-    app_leave(app);
-}
-
-static void cancel(struct generation *g)
-{
-    pthread_mutex_lock(&g->lock);
-    g->is_cancelled = true;
-    pthread_mutex_unlock(&g->lock);
-}
-
-static void on_gone(void *user, struct http_request *r)
-{
-    struct generation *g = user;
-    cancel(g);
-    cancel_task(g);
-}
-
-static void cancel_and_unref_task(void *user)
-{
-    cancel_task(user);
-    generation_unref(user);
-}
-
-// The stream cannot be written any more. Called inside an event: the host is asked from another thread.
-static void cancel_from_event(struct generation *g)
-{
-    cancel(g);
-    generation_ref(g);
-    if (!worker_push(g->app->worker, cancel_and_unref_task, g))
-        generation_unref(g); // it runs to its end, unheard
-}
 
 // ---- Events ----
 static void add_ids(struct generation *g, const uint32_t *ids, uint32_t n)
@@ -197,11 +50,11 @@ static void send(struct generation *g)
         g->is_cut = true;
         log_warn("server", "client reads too slowly, stream cut id=%s remote=%s", g->request_id, g->peer);
         http_abort(g->http);
-        cancel_from_event(g);
+        leave_from_event(g);
     } else if (g->out.n > 0 && !http_stream_write(g->http, strbuf_slice(&g->out)) && !g->is_cut) {
         g->is_cut = http_request_is_gone(g->http);
         if (g->is_cut)
-            cancel_from_event(g);
+            leave_from_event(g);
     }
     strbuf_reset(&g->out);
 }
@@ -220,7 +73,7 @@ static void take_prompt(struct generation *g, const struct event *e)
         log_warn("server", "prompt shortened to fit the context id=%s dropped_tokens=%u", g->request_id,
                  g->n_truncated);
     }
-    log_start(g);
+    generation_log_start(g);
     begin_stream(g);
 }
 
@@ -295,7 +148,7 @@ static void finish(struct generation *g, const struct event *e)
         send(g);
         http_stream_end(g->http);
     }
-    log_end(g, generate_reason_text(g->reason), NULL);
+    generation_log_end(g, generate_reason_text(g->reason), NULL);
 }
 
 static void on_event(void *user, const struct event *e)
@@ -313,11 +166,11 @@ static void on_event(void *user, const struct event *e)
         break;
     default:
         fail(g, &e->error, NULL);
-        log_end(g, "error", &e->error);
+        generation_log_end(g, "error", &e->error);
         break;
     }
     atomic_fetch_sub(&g->app->n_generations, 1);
-    end(g);
+    generation_end(g);
 }
 
 // ---- The start ----
@@ -327,7 +180,7 @@ static void refuse(struct generation *g, const struct err *err, const char *code
              g->request_id, g->dialect->route, g->ask.model ? g->ask.model : "", g->peer,
              err_http_status(err->code), err->message);
     fail(g, err, code);
-    end(g);
+    generation_end(g);
 }
 
 static void drop_request(struct request *r)
@@ -347,7 +200,7 @@ static void submit(struct generation *g, struct host_submission *s)
     atomic_fetch_add(&g->app->n_generations, 1);
     s->on_event = on_event;
     s->user = g;
-    if (!http_request_on_gone(http, on_gone, g)) {
+    if (!http_request_on_gone(http, leave_on_gone, g)) {
         err_set(&err, ERR_CANCELLED, "request canceled");
         drop_request(s->request);
     }
@@ -357,7 +210,7 @@ static void submit(struct generation *g, struct host_submission *s)
         bool is_full = err.code == ERR_BUSY && strncmp(err.message, "server busy", 11) == 0;
         refuse(g, &err, is_full ? "queue_full" : NULL);
     } else {
-        log_admission(g, has_request ? &params : NULL);
+        generation_log_admission(g, has_request ? &params : NULL);
         pthread_mutex_lock(&g->lock);
         bool is_ended = g->is_ended;
         g->job = is_ended ? NULL : job;
@@ -365,7 +218,7 @@ static void submit(struct generation *g, struct host_submission *s)
         pthread_mutex_unlock(&g->lock);
         if (is_ended)
             job_unref(job);
-        cancel_task(g);
+        leave_send(g);
     }
     http_request_unref(http);
     generation_unref(g);
@@ -443,39 +296,10 @@ static void run(void *user)
     generation_unref(g);
 }
 
-static void set_request_id(struct generation *g)
-{
-    const char *given = http_request_header(g->http, "X-Request-Id");
-    size_t n = 0;
-    while (given && n <= 128 && given[n] &&
-           (isalnum((unsigned char)given[n]) || strchr("-_.:/+=@", given[n])))
-        n++;
-    if (given && n > 0 && n <= 128 && given[n] == '\0')
-        memcpy(g->request_id, given, n + 1);
-    else
-        snprintf(g->request_id, sizeof g->request_id, "req-%" PRIx64 "-%" PRIu64,
-                 (uint64_t)g->app->started_wall_ns / 1000, g->id);
-    http_add_header(g->http, "X-Request-Id", g->request_id);
-}
-
 void generate_start(struct app *app, struct http_request *r, const struct dialect *d)
 {
-    struct generation *g = xcalloc(1, sizeof *g);
+    struct generation *g = generation_new(app, r, d);
     struct err err = {0};
-    g->app = app;
-    g->dialect = d;
-    g->http = http_request_ref(r);
-    g->peer = http_request_peer(r);
-    g->id = atomic_fetch_add(&app->last_id, 1) + 1;
-    g->start_ns = clock_monotonic_ns();
-    g->created_s = clock_wall_ns() / NS_PER_S;
-    g->logprobs = kept_new();
-    strbuf_init(&g->out, MAX_OUT_BYTES);
-    strbuf_init(&g->text, MAX_TEXT_BYTES);
-    pthread_mutex_init(&g->lock, NULL);
-    atomic_init(&g->refs, 2);
-    http_request_set_user(r, g, generation_unref);
-    set_request_id(g);
     if (atomic_load(&app->is_draining)) {
         err_set(&err, ERR_BUSY, "server is shutting down");
         refuse(g, &err, NULL);

@@ -90,3 +90,19 @@ void generate_start(struct app *app, struct http_request *r, const struct dialec
 int64_t generate_elapsed_ns(const struct generation *g);
 // "stop", "length", "load", "unload"
 const char *generate_reason_text(enum done_reason reason);
+
+// ---- The object (generation.c) ----
+struct generation *generation_new(struct app *app, struct http_request *r, const struct dialect *d);
+void generation_ref(struct generation *g);
+void generation_unref(void *generation);
+void generation_end(struct generation *g); // the work is over; drops its reference
+void generation_log_admission(const struct generation *g, const struct params *p); // NULL: a load
+// At the level debug; the order of these lines is the order in which a model's requests began to run.
+void generation_log_start(const struct generation *g);
+void generation_log_end(const struct generation *g, const char *outcome, const struct err *err);
+
+// ---- Clients that go (leave.c) ----
+void leave_on_gone(void *generation, struct http_request *r); // http_gone_fn
+void leave_send(
+    struct generation *g); // cancels the job if the client is known to be gone; not inside an event
+void leave_from_event(struct generation *g); // the stream cannot be written any more; inside an event

@@ -14,7 +14,8 @@ static void read_context(struct ask *a, struct fields *f)
             return;
         }
         if (json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX) {
-            fields_refuse(f, "context: %lld is no token id", (long long)json_integer_value(id));
+            err_set(fields_fail(f), ERR_INVALID, "context: %lld is no token id",
+                    (long long)json_integer_value(id));
             return;
         }
     }

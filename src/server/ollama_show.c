@@ -34,9 +34,9 @@ static int read_body(struct show *s, const json_t *body, struct err *err)
     s->options = fields_object(&f, "options", "map[string]interface {}");
     struct slice text = model.n ? model : name;
     if (!f.failed && text.n == 0)
-        fields_refuse(&f, "model is required");
+        err_set(fields_fail(&f), ERR_INVALID, "model is required");
     if (text.n && memchr(text.at, 0, text.n))
-        fields_refuse(&f, "invalid model name");
+        err_set(fields_fail(&f), ERR_INVALID, "invalid model name");
     s->name = xstrndup(text.n ? text.at : "", text.n);
     return f.failed ? -1 : 0;
 }

@@ -54,17 +54,19 @@ static void refuse_unhonoured(struct fields *f)
     for (size_t i = 0; i < COUNT_OF(refused); i++) {
         const json_t *v = fields_find(f, refused[i].name);
         if (v && !is_idle(&refused[i], v))
-            fields_refuse(f, "drover does not support \"%s\" yet%s", refused[i].name,
-                          refused[i].idle == IDLE_ONE ? " with another value than 1" : "");
+            err_set(fields_fail(f), ERR_INVALID, "drover does not support \"%s\" yet%s", refused[i].name,
+                    refused[i].idle == IDLE_ONE ? " with another value than 1" : "");
     }
     const json_t *modalities = fields_find(f, "modalities");
     bool is_text =
         json_array_size(modalities) == 1 && slice_is(json_slice(json_array_get(modalities, 0)), "text");
     if (modalities && !is_text)
-        fields_refuse(f, "drover does not support \"modalities\" other than [\"text\"] yet");
+        err_set(fields_fail(f), ERR_INVALID,
+                "drover does not support \"modalities\" other than [\"text\"] yet");
     const json_t *format = fields_find(f, "response_format");
     if (format && !slice_is(json_slice(json_object_get(format, "type")), "text"))
-        fields_refuse(f, "drover does not support \"response_format\" other than {\"type\": \"text\"} yet");
+        err_set(fields_fail(f), ERR_INVALID,
+                "drover does not support \"response_format\" other than {\"type\": \"text\"} yet");
 }
 
 // ---- Parameters ----
@@ -86,7 +88,7 @@ static void read_max_tokens(struct ask *a, struct fields *f)
     if (!fields_int(f, name, &n))
         return;
     if (n == 0)
-        fields_refuse(f, "%s must be at least 1", name);
+        err_set(fields_fail(f), ERR_INVALID, "%s must be at least 1", name);
     json_object_set_new(a->options, "num_predict", json_integer(n));
 }
 
@@ -105,7 +107,8 @@ static void read_stop(struct ask *a, struct fields *f)
     } else if (is_list) {
         json_object_set(a->options, "stop", (json_t *)v);
     } else {
-        fields_refuse(f, "stop must be a string or an array of strings that are not empty");
+        err_set(fields_fail(f), ERR_INVALID,
+                "stop must be a string or an array of strings that are not empty");
     }
 }
 

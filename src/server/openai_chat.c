@@ -15,12 +15,13 @@ static void read_part(struct fields *f, const json_t *part, struct strbuf *text)
     struct slice type = json_slice(json_object_get(part, "type"));
     const json_t *value = json_object_get(part, "text");
     if (!slice_is(type, "text")) {
-        fields_refuse(f, "drover does not support content of type \"%.*s\" yet", (int)MIN(type.n, 64),
-                      type.n ? type.at : "");
+        err_set(fields_fail(f), ERR_INVALID, "drover does not support content of type \"%.*s\" yet",
+                (int)MIN(type.n, 64), type.n ? type.at : "");
         return;
     }
     if (!json_is_string(value))
-        fields_refuse(f, "invalid message content: a part of type \"text\" has no \"text\"");
+        err_set(fields_fail(f), ERR_INVALID,
+                "invalid message content: a part of type \"text\" has no \"text\"");
     if (text->n > 0)
         strbuf_push_char(text, '\n');
     strbuf_push_slice(text, json_slice(value));
@@ -40,7 +41,7 @@ static void read_tool_calls(struct ask *a, struct fields *f, const json_t *calls
 {
     for (size_t i = 0; i < json_array_size(calls); i++)
         if (!arguments_are_valid(json_array_get(calls, i)))
-            fields_refuse(f, "invalid tool call arguments");
+            err_set(fields_fail(f), ERR_INVALID, "invalid tool call arguments");
     a->needs |= json_array_size(calls) > 0 ? NEED_TOOLS : 0;
 }
 
@@ -63,7 +64,8 @@ static void read_message(struct ask *a, struct fields *f, const json_t *value)
         for (size_t i = 0; i < json_array_size(content) && !m.failed; i++)
             read_part(&m, json_array_get(content, i), &text);
     else if (content || json_array_size(calls) == 0)
-        fields_refuse(&m, "invalid message content type: %s", content ? fields_kind(content) : "null");
+        err_set(fields_fail(&m), ERR_INVALID, "invalid message content type: %s",
+                content ? fields_kind(content) : "null");
     if (slice_is(role, "developer")) // OpenAI's newer word for the same
         role = slice_of("system");
     ask_push_message(a->messages, role, strbuf_slice(&text));
@@ -82,11 +84,11 @@ static void read_effort(struct ask *a, struct fields *f)
     for (size_t i = 0; i < COUNT_OF(levels); i++)
         is_known |= slice_is(effort, levels[i]);
     if (!is_known)
-        fields_refuse(f,
-                      "invalid reasoning value: \"%.*s\" (must be \"minimal\", \"low\", \"medium\", "
-                      "\"high\", \"xhigh\", \"ultra\", "
-                      "\"max\", or \"none\")",
-                      (int)MIN(effort.n, 64), effort.at);
+        err_set(fields_fail(f), ERR_INVALID,
+                "invalid reasoning value: \"%.*s\" (must be \"minimal\", \"low\", \"medium\", "
+                "\"high\", \"xhigh\", \"ultra\", "
+                "\"max\", or \"none\")",
+                (int)MIN(effort.n, 64), effort.at);
     else if (effort.n > 0 && !slice_is(effort, "none"))
         a->needs |= NEED_THINKING;
 }
@@ -100,7 +102,7 @@ static int read_body(struct ask *a, struct err *err)
     ask_read_model(a, &f);
     const json_t *list = fields_array(&f, "messages", "[]openai.Message");
     if (!f.failed && json_array_size(list) == 0)
-        fields_refuse(&f, "[] is too short - 'messages'");
+        err_set(fields_fail(&f), ERR_INVALID, "[] is too short - 'messages'");
     for (size_t i = 0; i < json_array_size(list) && !f.failed; i++)
         read_message(a, &f, json_array_get(list, i));
     openai_read_common(a, &f);
@@ -108,7 +110,7 @@ static int read_body(struct ask *a, struct err *err)
     fields_bool(&f, "logprobs", &a->logprobs);
     fields_int(&f, "top_logprobs", &top);
     if (top < 0 || top > PARAMS_MAX_TOP_LOGPROBS)
-        fields_refuse(&f, "top_logprobs must be between 0 and 20");
+        err_set(fields_fail(&f), ERR_INVALID, "top_logprobs must be between 0 and 20");
     a->top_logprobs = (int32_t)top;
     return f.failed ? -1 : 0;
 }

@@ -12,7 +12,7 @@ static void read_logprobs(struct ask *a, struct fields *f)
     if (!fields_int(f, "logprobs", &n))
         return;
     if (n < 0 || n > PARAMS_MAX_TOP_LOGPROBS)
-        fields_refuse(f, "logprobs must be between 0 and 20");
+        err_set(fields_fail(f), ERR_INVALID, "logprobs must be between 0 and 20");
     a->logprobs = true;
     a->top_logprobs = (int32_t)n;
 }

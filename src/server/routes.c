@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A route is a row: methods, path, handler or dialect. A path that ends in '/' takes what follows it as a
+// A route is a row: path, handler or dialect, methods. A path that ends in '/' takes what follows it as a
 // parameter.
 #include "server/routes.h"
 
@@ -24,29 +24,29 @@ enum { ROUTE_SLOW = 1 }; // runs on a worker: it may read a card
 typedef void route_fn(struct app *app, struct http_request *r);
 
 struct route {
-    unsigned methods;
     const char *path;
     route_fn *handle;              // or
     const struct dialect *dialect; // a generation
+    unsigned methods;
     unsigned flags;
 };
 
 static const struct route routes[] = {
-    {METHOD_GET | METHOD_HEAD, "/", health_root, NULL, 0},
-    {METHOD_GET | METHOD_HEAD, "/health", health_ready, NULL, 0},
-    {METHOD_GET | METHOD_HEAD, "/health/ready", health_ready, NULL, 0},
-    {METHOD_GET | METHOD_HEAD, "/health/live", health_live, NULL, 0},
-    {METHOD_GET | METHOD_HEAD, "/api/version", ollama_version, NULL, 0},
-    {METHOD_GET, "/api/status", ollama_status, NULL, 0},
-    {METHOD_GET | METHOD_HEAD, "/api/tags", ollama_tags, NULL, ROUTE_SLOW},
-    {METHOD_GET, "/api/ps", ollama_ps, NULL, 0},
-    {METHOD_POST, "/api/show", ollama_show, NULL, ROUTE_SLOW},
-    {METHOD_POST, "/api/generate", NULL, &ollama_generate_dialect, 0},
-    {METHOD_POST, "/api/chat", NULL, &ollama_chat_dialect, 0},
-    {METHOD_POST, "/v1/chat/completions", NULL, &openai_chat_dialect, 0},
-    {METHOD_POST, "/v1/completions", NULL, &openai_completions_dialect, 0},
-    {METHOD_GET, "/v1/models", openai_models, NULL, 0},
-    {METHOD_GET, "/v1/models/", openai_model, NULL, 0},
+    {"/", health_root, NULL, METHOD_GET | METHOD_HEAD, 0},
+    {"/health", health_ready, NULL, METHOD_GET | METHOD_HEAD, 0},
+    {"/health/ready", health_ready, NULL, METHOD_GET | METHOD_HEAD, 0},
+    {"/health/live", health_live, NULL, METHOD_GET | METHOD_HEAD, 0},
+    {"/api/version", ollama_version, NULL, METHOD_GET | METHOD_HEAD, 0},
+    {"/api/status", ollama_status, NULL, METHOD_GET, 0},
+    {"/api/tags", ollama_tags, NULL, METHOD_GET | METHOD_HEAD, ROUTE_SLOW},
+    {"/api/ps", ollama_ps, NULL, METHOD_GET, 0},
+    {"/api/show", ollama_show, NULL, METHOD_POST, ROUTE_SLOW},
+    {"/api/generate", NULL, &ollama_generate_dialect, METHOD_POST, 0},
+    {"/api/chat", NULL, &ollama_chat_dialect, METHOD_POST, 0},
+    {"/v1/chat/completions", NULL, &openai_chat_dialect, METHOD_POST, 0},
+    {"/v1/completions", NULL, &openai_completions_dialect, METHOD_POST, 0},
+    {"/v1/models", openai_models, NULL, METHOD_GET, 0},
+    {"/v1/models/", openai_model, NULL, METHOD_GET, 0},
 };
 
 static unsigned method_bit(const char *method)
