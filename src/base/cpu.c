@@ -122,8 +122,12 @@ static int group_quota(const char *root, const char *directory, bool v2)
     return MAX((int)(quota / period), 1);
 }
 
-// The mount point of a cgroup hierarchy: v2, or v1 with the cpu controller.
-static bool find_mount(const char *root, bool v2, char *mount, size_t size)
+// Where a cgroup hierarchy (v2, or v1 with the cpu controller) is mounted, and which of its groups is seen there: in a container often not "/".
+struct mount {
+    char point[1024], group[1024];
+};
+
+static bool find_mount(const char *root, bool v2, struct mount *out)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/proc/self/mountinfo", root);
@@ -133,9 +137,9 @@ static bool find_mount(const char *root, bool v2, char *mount, size_t size)
     char line[4096];
     bool found = false;
     while (!found && fgets(line, sizeof line, f) != NULL) {
-        char point[1024], kind[64], options[1024];
+        char kind[64], options[1024];
         char *dash = strstr(line, " - ");
-        if (dash == NULL || sscanf(line, "%*s %*s %*s %*s %1023s", point) != 1 ||
+        if (dash == NULL || sscanf(line, "%*s %*s %*s %1023s %1023s", out->group, out->point) != 2 ||
             sscanf(dash, " - %63s %*s %1023s", kind, options) != 2)
             continue;
         bool has_cpu = false;
@@ -143,8 +147,6 @@ static bool find_mount(const char *root, bool v2, char *mount, size_t size)
         for (char *o = strtok_r(options, ",\n", &save); o; o = strtok_r(NULL, ",\n", &save))
             has_cpu |= strcmp(o, "cpu") == 0;
         found = v2 ? strcmp(kind, "cgroup2") == 0 : strcmp(kind, "cgroup") == 0 && has_cpu;
-        if (found)
-            snprintf(mount, size, "%s", point);
     }
     fclose(f);
     return found;
@@ -177,13 +179,19 @@ static bool find_group(const char *root, bool v2, char *group, size_t size)
 
 static int hierarchy_quota(const char *root, bool v2)
 {
-    char mount[1024], group[1024];
-    if (!find_mount(root, v2, mount, sizeof mount) || !find_group(root, v2, group, sizeof group))
+    struct mount mount;
+    char whole[1024], *group = whole;
+    if (!find_mount(root, v2, &mount) || !find_group(root, v2, whole, sizeof whole))
         return 0;
+    size_t seen = strcmp(mount.group, "/") == 0 ? 0 : strlen(mount.group);
+    if (strncmp(whole, mount.group, seen) == 0 && (whole[seen] == '/' || whole[seen] == 0))
+        group = whole + seen; // below what is mounted
+    else
+        whole[0] = 0; // ours is not seen there: what is mounted is the nearest ancestor that is
     int least = 0;
     for (;;) {
         char directory[2100];
-        snprintf(directory, sizeof directory, "%s%s", mount, group);
+        snprintf(directory, sizeof directory, "%s%s", mount.point, group);
         int quota = group_quota(root, directory, v2);
         if (quota > 0 && (least == 0 || quota < least))
             least = quota;

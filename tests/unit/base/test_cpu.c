@@ -69,12 +69,24 @@ static void v1_quota_counts_and_is_at_least_one(void **state)
     assert_int_equal(g.n_quota, 1);
 }
 
+static void a_container_sees_its_own_group_as_the_mount(void **state)
+{
+    put("/proc/self/mountinfo", "31 24 0:27 /docker/abc /sys/fs/cgroup/cpu ro - cgroup cgroup rw,cpu\n");
+    put("/proc/self/cgroup", "4:cpu:/docker/abc\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "150000\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    struct cpu_grant g;
+    cpu_read_grant(&g, root);
+    assert_int_equal(g.n_quota, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_cgroup_means_no_quota, fresh_root, remove_root),
         cmocka_unit_test_setup_teardown(v2_quota_of_an_ancestor_counts_and_is_rounded_down, fresh_root, remove_root),
         cmocka_unit_test_setup_teardown(v1_quota_counts_and_is_at_least_one, fresh_root, remove_root),
+        cmocka_unit_test_setup_teardown(a_container_sees_its_own_group_as_the_mount, fresh_root, remove_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
