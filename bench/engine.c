@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The engine alone: tokens/s of prompts and of generating at several numbers of streams, for a model file or for random weights in a model's shape.
-// One JSON object a line; bench.py puts them beside bandwidth, multiply limit and peers.
+// The engine alone: seconds to load, tokens/s of a prompt, and tokens/s of generating at several numbers of
+// streams. One JSON object a line; bench.py repeats it and puts it beside the machine's limits, HTTP and a
+// peer.
+//
+// Generating is timed over steps in which all streams decode: each stream's prompt is computed once before
+// and then found in the prefix tree, so that all streams start together with the same number of keys. Prompts
+// share no prefix.
 #include <fcntl.h>
 #include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,130 +17,239 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 #include "gguf/gguf.h"
+#include "machine.h"
+
+enum { MAX_STREAMS = 256, MAX_LIST = 16, MIN_POOL_TOKENS = 4096 };
+
+struct options {
+    int n_threads, n_repeats;
+    enum cpu_level level;
+    uint32_t streams[MAX_LIST], n_widths, max_streams;
+    uint32_t n_keys, n_predict,
+        n_prompt; // keys before the first timed token; timed tokens; tokens of a prompt
+    const char *path;
+};
 
 struct tally {
-    uint32_t n_prompts, n_tokens, n_done;
+    uint64_t first_id;
+    uint32_t n_started, n_tokens, n_done;
+    bool started[MAX_STREAMS];
 };
 
 static void count_event(void *user, const struct event *e)
 {
     struct tally *t = user;
-    t->n_prompts += e->kind == EVENT_PROMPT;
-    t->n_tokens += e->kind == EVENT_TOKENS ? e->n_ids : 0;
+    if (e->kind == EVENT_TOKENS) {
+        bool *started = &t->started[e->request_id - t->first_id];
+        t->n_started += !*started;
+        *started = true;
+        t->n_tokens += e->n_ids;
+    }
     t->n_done += e->kind == EVENT_DONE;
     if (e->kind == EVENT_ERROR) {
-        fprintf(stderr, "bench: %s\n", e->error.message);
+        fprintf(stderr, "bench_engine: %s\n", e->error.message);
         exit(1);
     }
 }
 
-// A prompt of n words that no other shares.
-static void submit(struct engine *e, uint64_t id, uint32_t n_prompt, uint32_t n_predict)
+static uint64_t next_id = 1;
+
+// prompt_i: prompts of different numbers share no prefix.
+static void submit(struct engine *e, uint32_t prompt_i, uint32_t n_prompt, uint32_t n_predict)
 {
     struct request r;
-    struct strbuf text = STRBUF_INIT(1 << 20);
     request_init(&r);
-    r.id = id;
+    r.id = next_id++;
     r.kind = PROMPT_RAW;
     r.params.temperature = 0;
     r.params.ignore_eos = true;
     r.params.num_predict = (int32_t)n_predict;
-    uint32_t *ids = xcalloc(n_prompt, sizeof *ids);
-    for (uint32_t i = 0; i < n_prompt; i++)
-        ids[i] = 300 + (uint32_t)((id * 7919 + i * 104729) % 4000);
-    r.context_ids = ids;
+    r.context_ids = xcalloc(n_prompt, sizeof *r.context_ids);
     r.n_context_ids = n_prompt;
+    for (uint32_t i = 0; i < n_prompt; i++)
+        r.context_ids[i] = 300 + (prompt_i * 7919 + i * 104729) % 4000;
     r.prompt = xstrdup("");
     engine_submit(e, &r);
     request_fini(&r);
-    strbuf_fini(&text);
 }
 
-static uint64_t next_id = 1;
-
-// Seconds a token of generating takes all streams together, over steps in which all of them decode.
-static double measure_decode(struct engine *e, uint32_t n_streams, uint32_t n_prompt, uint32_t n_predict)
+static void run_until_done(struct engine *e, struct tally *t, uint32_t n)
 {
-    struct tally t = {0};
+    while (t->n_done < n)
+        engine_step(e, count_event, t);
+}
+
+static double seconds_since(int64_t start_ns)
+{
+    return (double)(clock_monotonic_ns() - start_ns) * 1e-9;
+}
+
+// Computes the prompts of all streams at once and leaves them in the prefix tree: whole pages of n_keys
+// tokens; the one token beyond is computed again each time. Tokens a second.
+static double warm(struct engine *e, const struct options *o)
+{
+    struct tally t = {.first_id = next_id};
+    for (uint32_t i = 0; i < o->max_streams; i++)
+        submit(e, i, o->n_keys + 1, 1);
+    int64_t start = clock_monotonic_ns();
+    run_until_done(e, &t, o->max_streams);
+    return o->max_streams * (o->n_keys + 1) / seconds_since(start);
+}
+
+// Tokens a second of all streams together.
+static double measure_decode(struct engine *e, const struct options *o, uint32_t n_streams)
+{
+    struct tally t = {.first_id = next_id};
     for (uint32_t i = 0; i < n_streams; i++)
-        submit(e, next_id++, n_prompt, n_predict + 8);
-    while (t.n_tokens < n_streams || t.n_prompts < n_streams)
+        submit(e, i, o->n_keys + 1, 4 * o->n_predict + 64);
+    while (t.n_started < n_streams)
         engine_step(e, count_event, &t);
-    struct engine_stats before, after;
-    for (int i = 0; i < 4; i++)
-        engine_step(e, count_event, &t);
-    engine_read_stats(e, &before);
+    engine_step(e, count_event, &t);
     uint32_t n_before = t.n_tokens;
-    while (t.n_done == 0)
+    int64_t start = clock_monotonic_ns();
+    for (uint32_t i = 0; i < o->n_predict; i++)
         engine_step(e, count_event, &t);
-    engine_read_stats(e, &after);
-    double seconds = (double)(after.step_ns - before.step_ns) * 1e-9;
-    double tokens = t.n_tokens - n_before;
-    while (t.n_done < n_streams)
-        engine_step(e, count_event, &t);
-    return tokens / seconds;
+    double rate = (t.n_tokens - n_before) / seconds_since(start);
+    if (t.n_tokens - n_before != n_streams * o->n_predict)
+        fprintf(stderr, "bench_engine: %u streams did not decode together\n", n_streams);
+    for (uint64_t id = t.first_id; id < next_id; id++)
+        engine_cancel(e, id);
+    return rate;
 }
 
 static double measure_prompt(struct engine *e, uint32_t n_prompt)
 {
-    struct tally t = {0};
-    submit(e, next_id++, n_prompt, 1);
+    struct tally t = {.first_id = next_id};
+    submit(e, (uint32_t)next_id + MAX_STREAMS, n_prompt, 1);
     int64_t start = clock_monotonic_ns();
-    while (t.n_done == 0)
-        engine_step(e, count_event, &t);
-    return n_prompt / ((double)(clock_monotonic_ns() - start) * 1e-9);
+    run_until_done(e, &t, 1);
+    return n_prompt / seconds_since(start);
+}
+
+// What one token asks of the machine: bytes of packed matrices to read, multiplies to do. Attention comes on
+// top.
+static void print_model(const struct gguf *g, const struct options *o)
+{
+    double n_bytes = 0, n_macs = 0, n_multiplies = 0;
+    bool has_head = gguf_find_tensor(g, "output.weight") != NULL;
+    for (size_t i = 0; i < gguf_n_tensors(g); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(g, i);
+        enum dtype type = (enum dtype)t->type->id;
+        if (t->n_dims != 2 || (has_head && slice_is(t->name, "token_embd.weight")))
+            continue;
+        double macs = (double)t->ne[0] * (double)t->ne[1];
+        n_bytes += (double)matrix_packed_bytes(type, t->ne[1], t->ne[0]);
+        n_macs += macs;
+        n_multiplies += macs / 256 * machine_multiplies_per_256(o->level, type);
+    }
+    printf("{\"what\":\"model\",\"bytes_per_step\":%.0f,\"macs_per_token\":%.0f,\"multiplies_per_token\":%."
+           "0f}\n",
+           n_bytes, n_macs, n_multiplies);
+}
+
+static void measure(struct engine *e, const struct options *o)
+{
+    printf("{\"what\":\"prompts\",\"streams\":%u,\"tokens\":%u,\"tokens_per_s\":%.2f}\n", o->max_streams,
+           o->n_keys + 1, warm(e, o));
+    for (int r = 0; r < o->n_repeats; r++) {
+        if (o->n_prompt > 0)
+            printf("{\"what\":\"prompt\",\"tokens\":%u,\"tokens_per_s\":%.2f}\n", o->n_prompt,
+                   measure_prompt(e, o->n_prompt));
+        for (uint32_t i = 0; i < o->n_widths; i++)
+            printf("{\"what\":\"generate\",\"streams\":%u,\"tokens_per_s\":%.2f}\n", o->streams[i],
+                   measure_decode(e, o, o->streams[i]));
+        fflush(stdout);
+    }
+}
+
+static int run(const struct options *o)
+{
+    struct err err = {0};
+    struct gguf *g = NULL;
+    struct engine *e = NULL;
+    int rc = 1, fd = open(o->path, O_RDONLY | O_CLOEXEC);
+    uint32_t pool_tokens = o->max_streams * (o->n_keys + 5 * o->n_predict + 96) + o->n_prompt;
+    struct engine_options options = {.n_threads = o->n_threads,
+                                     .kv_type = KV_F16,
+                                     .level = o->level,
+                                     .n_slots = o->max_streams,
+                                     .pool_tokens = MAX(pool_tokens, MIN_POOL_TOKENS)};
+    int64_t start = clock_monotonic_ns();
+    if (fd < 0 || gguf_open(&g, fd, &err) != 0 || engine_open(&e, g, &options, NULL, NULL, &err) != 0) {
+        fprintf(stderr, "bench_engine: %s: %s\n", o->path, fd < 0 ? "cannot open" : err.message);
+        goto out;
+    }
+    printf("{\"what\":\"load\",\"seconds\":%.3f}\n", seconds_since(start));
+    print_model(g, o);
+    measure(e, o);
+    rc = 0;
+out:
+    engine_close(e);
+    gguf_close(g);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static bool read_streams(struct options *o, const char *text)
+{
+    o->n_widths = o->max_streams = 0;
+    while (*text != 0) {
+        char *end;
+        unsigned long n = strtoul(text, &end, 10);
+        if (end == text || n == 0 || n > MAX_STREAMS || o->n_widths == MAX_LIST)
+            return false;
+        o->streams[o->n_widths++] = (uint32_t)n;
+        o->max_streams = MAX(o->max_streams, (uint32_t)n);
+        text = *end == ',' ? end + 1 : end;
+    }
+    return o->n_widths > 0;
+}
+
+static bool read_option(struct options *o, int c, const char *value)
+{
+    uint32_t n = (uint32_t)atoi(value);
+    switch (c) {
+    case 'j':
+        o->n_threads = (int)n;
+        return n > 0;
+    case 'r':
+        o->n_repeats = (int)n;
+        return n > 0;
+    case 'n':
+        return read_streams(o, value);
+    case 'k':
+        o->n_keys = n / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
+        return n > 0;
+    case 'g':
+        o->n_predict = n;
+        return n > 0;
+    case 'p':
+        o->n_prompt = n;
+        return true;
+    default:
+        return c == 'c' && cpu_level_find(value, &o->level) && o->level <= cpu_best_level();
+    }
 }
 
 int main(int argc, char **argv)
 {
-    static const uint32_t all_streams[] = {1, 2, 4, 8, 16, 32};
     struct cpu_grant grant;
+    struct options o = {
+        .level = cpu_best_level(), .n_repeats = 3, .n_keys = 128, .n_predict = 48, .n_prompt = 512};
+    bool is_good = read_streams(&o, "1,2,4,8,16,32");
+    int c;
     cpu_read_grant(&grant, NULL);
-    int n_threads = grant.n_threads, repeats = 3, c;
-    uint32_t only = 0, n_keys = 128, n_predict = 48, n_prompt = 512;
-    enum cpu_level level = cpu_best_level();
-    while ((c = getopt(argc, argv, "j:r:n:k:p:c:g:")) != -1) {
-        if (c == 'j')
-            n_threads = atoi(optarg);
-        else if (c == 'r')
-            repeats = atoi(optarg);
-        else if (c == 'n')
-            only = (uint32_t)atoi(optarg);
-        else if (c == 'k')
-            n_keys = (uint32_t)atoi(optarg);
-        else if (c == 'g')
-            n_predict = (uint32_t)atoi(optarg);
-        else if (c == 'p')
-            n_prompt = (uint32_t)atoi(optarg);
-        else if (c != 'c' || !cpu_level_find(optarg, &level))
-            return 2;
-    }
-    if (optind + 1 != argc) {
-        fputs("usage: bench_engine [-j threads] [-r repeats] [-n streams] [-k keys] [-g tokens] [-p prompt] [-c level] FILE.gguf\n", stderr);
+    o.n_threads = grant.n_threads;
+    while (is_good && (c = getopt(argc, argv, "j:r:n:k:p:c:g:")) != -1)
+        is_good = c != '?' && read_option(&o, c, optarg);
+    if (!is_good || optind + 1 != argc) {
+        fputs("usage: bench_engine [-j threads] [-r repeats] [-n streams,...] [-k keys] [-g tokens] [-p "
+              "prompt] [-c level] "
+              "FILE.gguf\n",
+              stderr);
         return 2;
     }
-    struct err err = {0};
-    struct gguf *g = NULL;
-    struct engine *e = NULL;
-    int fd = open(argv[optind], O_RDONLY | O_CLOEXEC);
-    struct engine_options o = {.n_threads = n_threads, .kv_type = KV_F16, .level = level, .n_slots = 32, .pool_tokens = 16384};
-    int64_t start = clock_monotonic_ns();
-    if (fd < 0 || gguf_open(&g, fd, &err) != 0 || engine_open(&e, g, &o, NULL, NULL, &err) != 0) {
-        fprintf(stderr, "bench: %s: %s\n", argv[optind], fd < 0 ? "cannot open" : err.message);
-        return 1;
-    }
-    printf("{\"what\":\"load\",\"seconds\":%.3f}\n", (double)(clock_monotonic_ns() - start) * 1e-9);
-    for (int r = 0; r < repeats; r++) {
-        if (only == 0 || n_prompt > 0)
-            printf("{\"what\":\"prompt\",\"tokens\":%u,\"tokens_per_s\":%.1f}\n", n_prompt, measure_prompt(e, n_prompt));
-        for (size_t i = 0; i < COUNT_OF(all_streams); i++)
-            if (only == 0 || only == all_streams[i])
-                printf("{\"what\":\"generate\",\"streams\":%u,\"tokens_per_s\":%.1f}\n", all_streams[i],
-                       measure_decode(e, all_streams[i], n_keys, n_predict));
-        fflush(stdout);
-    }
-    engine_close(e);
-    gguf_close(g);
-    close(fd);
-    return 0;
+    o.path = argv[optind];
+    return run(&o);
 }

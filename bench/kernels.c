@@ -15,6 +15,7 @@
 
 #include "compute/kernels.h"
 #include "compute/pool.h"
+#include "machine.h"
 
 enum { MAX_LIST = 16, MAX_COLUMNS = 1024, WEIGHT_BYTES = 256 << 20 };
 
@@ -37,17 +38,7 @@ struct work {
     float *out;
     size_t out_stride;
     struct pool *pool;
-    volatile uint64_t sink;
 };
-
-static clockid_t clock_id = CLOCK_MONOTONIC;
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(clock_id, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void *map_bytes(size_t n_bytes)
 {
@@ -77,88 +68,10 @@ static void product(void *arg, int thread_i, int n_threads)
            w->out_stride);
 }
 
-static void read_all(void *arg, int thread_i, int n_threads)
+// The level whose limits count; ref has none of its own.
+static enum cpu_level limit_level(const struct options *o)
 {
-    typedef uint64_t vector __attribute__((vector_size(32)));
-    struct work *w = arg;
-    size_t n = WEIGHT_BYTES / sizeof(vector) / (size_t)n_threads;
-    const vector *p = (const vector *)w->matrices[0].data + n * thread_i;
-    vector s0 = p[0], s1 = s0, s2 = s0, s3 = s0;
-    for (size_t i = 0; i + 4 <= n; i += 4)
-        s0 ^= p[i], s1 ^= p[i + 1], s2 ^= p[i + 2], s3 ^= p[i + 3];
-    s0 ^= s1 ^ s2 ^ s3;
-    w->sink += s0[0] ^ s0[1] ^ s0[2] ^ s0[3];
-}
-
-// Seconds of one run of fn over the pool.
-static double time_run(struct work *w, pool_fn *fn)
-{
-    double start = now_s();
-    pool_run(w->pool, fn, w);
-    return now_s() - start;
-}
-
-static double bandwidth_gbs(struct work *w)
-{
-    double best = 0;
-    for (int i = 0; i < 2; i++) {
-        double gbs = WEIGHT_BYTES / time_run(w, read_all) * 1e-9;
-        best = gbs > best ? gbs : best;
-    }
-    return best;
-}
-
-#ifdef __x86_64__
-#include <immintrin.h>
-// Multiply instructions (256 bits, 8 x 8 bit pairs) a second: 10 independent ones, over and over.
-__attribute__((target("avx2"))) static double multiplies_per_s(void)
-{
-    double best = 0;
-    __m256i a = _mm256_set1_epi8(3);
-    __m256i x[10] = {a, a, a, a, a, a, a, a, a, a};
-    for (int repeat = 0; repeat < 20; repeat++) {
-        double start = now_s();
-        for (int i = 0; i < 1000000; i++) {
-            x[0] = _mm256_maddubs_epi16(x[0], a), x[1] = _mm256_maddubs_epi16(x[1], a);
-            x[2] = _mm256_maddubs_epi16(x[2], a), x[3] = _mm256_maddubs_epi16(x[3], a);
-            x[4] = _mm256_maddubs_epi16(x[4], a), x[5] = _mm256_maddubs_epi16(x[5], a);
-            x[6] = _mm256_maddubs_epi16(x[6], a), x[7] = _mm256_maddubs_epi16(x[7], a);
-            x[8] = _mm256_maddubs_epi16(x[8], a), x[9] = _mm256_maddubs_epi16(x[9], a);
-            __asm__ volatile(""
-                             : "+x"(x[0]), "+x"(x[1]), "+x"(x[2]), "+x"(x[3]), "+x"(x[4]), "+x"(x[5]),
-                               "+x"(x[6]), "+x"(x[7]), "+x"(x[8]), "+x"(x[9]));
-        }
-        double rate = 1e7 / (now_s() - start);
-        best = rate > best ? rate : best;
-    }
-    return best;
-}
-#else
-static double multiplies_per_s(void)
-{
-    return 0;
-}
-#endif
-
-// Multiply instructions that the method of a type needs for 256 products on AVX2; 0: not such a method.
-static double multiplies_per_256(enum dtype type)
-{
-    switch (type) {
-    case DTYPE_Q4_0:
-    case DTYPE_Q4_1:
-    case DTYPE_Q4_K:
-        return 9;
-    case DTYPE_Q5_0:
-    case DTYPE_Q5_1:
-    case DTYPE_Q5_K:
-        return 10;
-    case DTYPE_Q6_K:
-        return 13;
-    case DTYPE_Q8_0:
-        return 16;
-    default:
-        return 32;
-    }
+    return o->level == CPU_REF ? cpu_best_level() : o->level;
 }
 
 static void fill_matrices(struct matrix *matrices, int n, const struct dtype_info *type,
@@ -187,32 +100,33 @@ static void measure(struct work *w, const struct dtype_info *type, const struct 
 {
     size_t n_bytes = matrix_packed_bytes((enum dtype)type->id, o->n_rows, o->k);
     double best[MAX_LIST], bandwidth = 0;
+    double needed = machine_multiplies_per_256(limit_level(o), (enum dtype)type->id);
     for (int i = 0; i < o->n_columns; i++)
         best[i] = 1e9;
     for (int repeat = 0; repeat < o->n_repeats; repeat++) {
-        double gbs = bandwidth_gbs(w);
+        double gbs = 1e-9 * machine_read_bytes_per_s(w->pool, w->matrices[0].data, WEIGHT_BYTES);
         bandwidth = gbs > bandwidth ? gbs : bandwidth;
         for (int i = 0; i < o->n_columns; i++) {
             *w->acts = (struct acts){acts_kind_for((enum dtype)type->id), o->columns[i], o->k, w->acts->data};
             int n_runs = 1 + (int)(o->macs_per_repeat / (double)o->columns[i] / o->n_rows / o->k);
-            double start = now_s();
+            double start = machine_now_s();
             for (int run = 0; run < n_runs; run++) {
                 w->matrix_i = (w->matrix_i + 1) % w->n_matrices;
                 pool_run(w->pool, product, w);
             }
-            double s = (now_s() - start) / n_runs;
+            double s = (machine_now_s() - start) / n_runs;
             best[i] = s < best[i] ? s : best[i];
         }
     }
     printf("%-5s %d thread%s, %ux%u, read %.1f GB/s, limit %.0f GMAC/s\n", type->name, pool_size(w->pool),
            pool_size(w->pool) > 1 ? "s" : "", o->n_rows, o->k, bandwidth,
-           multiplies * pool_size(w->pool) * 256 / multiplies_per_256((enum dtype)type->id) * 1e-9);
+           multiplies * pool_size(w->pool) * 256 / needed * 1e-9);
     for (int i = 0; i < o->n_columns; i++) {
         double macs = (double)o->columns[i] * o->n_rows * o->k / best[i];
         printf("  N=%-4u %7.1f GMAC/s %6.1f GB/s   %4.0f %% of the multiply limit  %4.0f %% of the read "
                "bandwidth\n",
                o->columns[i], macs * 1e-9, (double)n_bytes / best[i] * 1e-9,
-               100 * macs * multiplies_per_256((enum dtype)type->id) / 256 / multiplies / pool_size(w->pool),
+               100 * macs * needed / 256 / multiplies / pool_size(w->pool),
                100 * (double)n_bytes / best[i] * 1e-9 / bandwidth);
     }
     fflush(stdout);
@@ -288,12 +202,12 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--macs") == 0)
             o.macs_per_repeat = atof(argv[i + 1]);
         else if (strcmp(argv[i], "--clock") == 0)
-            clock_id = strcmp(argv[i + 1], "cpu") == 0 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
+            machine_clock = strcmp(argv[i + 1], "cpu") == 0 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
         else if (strcmp(argv[i], "--threads") == 0)
             o.n_threads = read_list(argv[i + 1], o.threads);
     }
-    double multiplies = multiplies_per_s();
-    printf("level %s, %.2f G multiplies/s (256 bits)\n", cpu_level_name(o.level), multiplies * 1e-9);
+    double multiplies = machine_multiplies_per_s(limit_level(&o));
+    printf("level %s, %.2f G multiplies/s\n", cpu_level_name(o.level), multiplies * 1e-9);
     for (int32_t id = 0; id < KERNELS_DTYPE_LIMIT; id++) {
         const struct dtype_info *type = dtype_find(id);
         if (type != NULL && matrix_packed_bytes((enum dtype)id, o.n_rows, o.k) > 0 &&
