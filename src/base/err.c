@@ -37,8 +37,10 @@ int err_prefix(struct err *err, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->message)
-        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old);
+    if (n >= 0 && (size_t)n + 2 < sizeof err->message) {
+        int room = (int)sizeof err->message - n - 3; // what ": " and the final 0 leave
+        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %.*s", room, old);
+    }
     return -1;
 }
 

@@ -46,7 +46,7 @@ int store_open(struct store **out, const char *directory, struct err *err)
     if (!exists && directory_make(path, err) != 0)
         return -1;
     struct store *s = xcalloc(1, sizeof *s);
-    snprintf(s->directory, sizeof s->directory, "%s", path);
+    memcpy(s->directory, path, strlen(path) + 1);
     *out = s;
     return 0;
 }

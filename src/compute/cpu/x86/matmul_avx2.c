@@ -234,12 +234,13 @@ SIMD_INLINE void packed_times_tile(struct kind kind, int w, const struct piece *
     __m256 acc[ACTS_TILE][HALVES];
     const uint8_t *panel = pc->panel, *acts = pc->acts;
     uint32_t n_subs = kind_subs(kind);
+    uint32_t sub_bytes = kind_block_bytes(kind) / n_subs;
     load_sums(w, pc, acc);
     for (uint32_t b = 0; b < pc->n_units; b += n_subs, panel += kind_block_bytes(kind)) {
         for (uint32_t sub = 0; sub < n_subs; sub++, acts += w * ACTS_BLOCK_BYTES) {
             const uint8_t *codes = panel + kind_head_bytes(kind) + sub * kind_codes_bytes(kind);
             SIMD_UNROLL
-            for (size_t i = 0; i < kind_block_bytes(kind) / n_subs; i += PANEL_LINE)
+            for (size_t i = 0; i < sub_bytes; i += PANEL_LINE)
                 _mm_prefetch((const char *)codes + PREFETCH_BYTES + i, _MM_HINT_T0);
             struct unit u = {.codes = codes, .file_block = panel, .sub = sub};
             add_unit(kind, w, &u, acts, acc);

@@ -166,6 +166,7 @@ SIMD_INLINE void times_tiles(struct kind kind, int w, const struct piece *pc, co
     struct tiles t = {.w = w, .block = {pc->acts, acts1}};
     const uint8_t *panel = pc->panel;
     uint32_t n_subs = kind_subs(kind);
+    uint32_t sub_bytes = kind_block_bytes(kind) / n_subs;
     SIMD_UNROLL
     for (int c = 0; c < w; c++)
         acc[c] = pc->is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(pc->out + c * pc->out_stride);
@@ -173,7 +174,7 @@ SIMD_INLINE void times_tiles(struct kind kind, int w, const struct piece *pc, co
         for (uint32_t sub = 0; sub < n_subs; sub++) {
             const uint8_t *codes = panel + kind_head_bytes(kind) + sub * kind_codes_bytes(kind);
             SIMD_UNROLL
-            for (size_t i = 0; i < kind_block_bytes(kind) / n_subs; i += PANEL_LINE)
+            for (size_t i = 0; i < sub_bytes; i += PANEL_LINE)
                 _mm_prefetch((const char *)codes + PREFETCH_BYTES + i, _MM_HINT_T0);
             add_unit(kind, &t, panel, sub, acc);
             t.block[0] += tile_width(w) * ACTS_BLOCK_BYTES;

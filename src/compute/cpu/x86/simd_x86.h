@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The processor's vector operations, and what keeps the compiler from undoing a loop's order. In a test build
-// for machines without AVX-512 another immintrin.h stands in front, which takes the operations from SIMDe;
-// order means nothing there, and inlining everything would take minutes to compile.
+// The processor's vector operations, and what keeps the compiler from undoing a loop's order.
 #pragma once
 
 #include <immintrin.h>
 
-#ifdef SIMDE_X86_AVX512_H
+// Calls stay calls where inlining everything would take minutes to compile: in sanitizer builds, and in the test
+// build for machines without AVX-512, where another immintrin.h stands in front, which takes the operations from
+// SIMDe. Speed and order mean nothing there.
+#if defined(SIMDE_X86_AVX512_H) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SIMD_PIN(x)           (void)(x)
 #define SIMD_FENCE()          (void)0
 #define SIMD_IN_MEMORY(array) (void)(array)
