@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Levels come from CPUID (through the compiler, which also asks the operating system for the register state). The grant is the
-// smaller of affinity (counted in physical cores) and cgroup quota, walked from our group up to the root, v1 and v2.
+// Levels come from CPUID (through the compiler, which also asks the operating system for the register state).
+// The grant is the smaller of affinity (counted in physical cores) and cgroup quota, walked from our group up
+// to the root, v1 and v2.
 #include "base/cpu.h"
 
 #include <limits.h>
@@ -85,7 +86,8 @@ static int count_affinity(const char *root)
         bool is_first = true;
         if (read_file(root, path, siblings, sizeof siblings)) {
             char *save = NULL;
-            for (char *part = strtok_r(siblings, ",\n", &save); part && is_first; part = strtok_r(NULL, ",\n", &save)) {
+            for (char *part = strtok_r(siblings, ",\n", &save); part && is_first;
+                 part = strtok_r(NULL, ",\n", &save)) {
                 int from = 0, to = 0;
                 int n = sscanf(part, "%d-%d", &from, &to);
                 if (n == 1)
@@ -213,8 +215,9 @@ void cpu_read_grant(struct cpu_grant *grant, const char *root)
     if (grant->n_quota > 0 && grant->n_quota < grant->n_threads)
         grant->n_threads = grant->n_quota;
     if (grant->n_quota > 0)
-        snprintf(grant->reason, sizeof grant->reason, "%d cores in the affinity mask, cgroup quota of %d", grant->n_affinity,
-                 grant->n_quota);
+        snprintf(grant->reason, sizeof grant->reason, "%d cores in the affinity mask, cgroup quota of %d",
+                 grant->n_affinity, grant->n_quota);
     else
-        snprintf(grant->reason, sizeof grant->reason, "%d cores in the affinity mask, no cgroup quota", grant->n_affinity);
+        snprintf(grant->reason, sizeof grant->reason, "%d cores in the affinity mask, no cgroup quota",
+                 grant->n_affinity);
 }

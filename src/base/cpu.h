@@ -13,9 +13,9 @@ bool cpu_level_find(const char *name, enum cpu_level *level);
 enum cpu_level cpu_best_level(void);
 
 struct cpu_grant {
-    int n_affinity;  // physical cores in the affinity mask (hyperthreads of one core count once)
-    int n_quota;     // cgroup v1/v2 quota along all ancestors, rounded down; 0: none
-    int n_threads;   // what to compute with: the smaller of the two, at least 1
+    int n_affinity;   // physical cores in the affinity mask (hyperthreads of one core count once)
+    int n_quota;      // cgroup v1/v2 quota along all ancestors, rounded down; 0: none
+    int n_threads;    // what to compute with: the smaller of the two, at least 1
     char reason[160]; // a sentence for the log
 };
 

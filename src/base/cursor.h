@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Reading bytes from outside. A cursor never leaves its range: a read that does not fit sets `failed`, returns zero,
-// and every later read fails too, so a parser may read a whole record and check once. Little-endian.
+// Reading bytes from outside. A cursor never leaves its range: a read that does not fit sets `failed`,
+// returns zero, and every later read fails too, so a parser may read a whole record and check once.
+// Little-endian.
 #pragma once
 
 #include <stdbool.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Errors: one code, one sentence for a person. A function that can fail takes `struct err *err` last and returns
-// 0 or -1 (or a pointer or NULL). The first error wins: err_set() on an error already set keeps the old one.
+// Errors: one code, one sentence for a person. A function that can fail takes `struct err *err` last and
+// returns 0 or -1 (or a pointer or NULL). The first error wins: err_set() on an error already set keeps the
+// old one.
 #pragma once
 
 #include <stddef.h>
@@ -37,7 +38,8 @@ struct err {
 
 // Sets the error unless one is set already; NULL `err` is allowed. Always returns -1, so that
 // `return err_set(err, ...)` is the whole failure path.
-int err_set(struct err *err, enum err_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int err_set(struct err *err, enum err_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 // Puts "prefix: " in front of the message of an error that is set. Returns -1.
 int err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void err_clear(struct err *err);

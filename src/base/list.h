@@ -13,7 +13,8 @@ struct list {
 #define LIST_EACH(head, node)          for (struct list *node = (head)->next; node != (head); node = node->next)
 // Allows removing `node` inside the body.
 #define LIST_EACH_SAFE(head, node, after)                                                                    \
-    for (struct list *node = (head)->next, *after = node->next; node != (head); node = after, after = node->next)
+    for (struct list *node = (head)->next, *after = node->next; node != (head);                              \
+         node = after, after = node->next)
 
 static inline void list_init(struct list *l)
 {

@@ -64,7 +64,9 @@ void log_write(enum log_level level, const char *source, const char *format, ...
     clock_format_rfc3339(clock_wall_ns(), time);
 
     struct strbuf line = STRBUF_INIT(8192);
-    strbuf_printf(&line, as_json ? "{\"time\":\"%s\",\"level\":\"%s\",\"source\":\"%s\",\"msg\":" : "time=%s level=%s source=%s msg=",
+    strbuf_printf(&line,
+                  as_json ? "{\"time\":\"%s\",\"level\":\"%s\",\"source\":\"%s\",\"msg\":"
+                          : "time=%s level=%s source=%s msg=",
                   time, names[level], source);
     push_quoted(&line, message);
     strbuf_push_text(&line, as_json ? "}\n" : "\n");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Logs on stderr, one line an event: `time=... level=INFO source=host msg="..." key=value`. Thread-safe: a line is one write(2).
-// The message is a sentence; what varies goes into it or, for what a person greps, into key=value pairs at its end.
+// Logs on stderr, one line an event: `time=... level=INFO source=host msg="..." key=value`. Thread-safe: a
+// line is one write(2). The message is a sentence; what varies goes into it or, for what a person greps, into
+// key=value pairs at its end.
 #pragma once
 
 #include <stdbool.h>

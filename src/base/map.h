@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A hash map from byte strings to u32, for tables built once and read often (vocabularies, names). Keys are borrowed:
-// they must outlive the map. The hash is seeded per process, so that no file can choose collisions.
+// A hash map from byte strings to u32, for tables built once and read often (vocabularies, names). Keys are
+// borrowed: they must outlive the map. The hash is seeded per process, so that no file can choose collisions.
 #pragma once
 
 #include <stdbool.h>

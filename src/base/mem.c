@@ -57,7 +57,8 @@ void *mem_map(size_t size_bytes)
     size_t whole = size + HUGE_PAGE_BYTES;
     if (whole < size_bytes)
         return NULL;
-    char *base = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *base =
+        mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return NULL;
     char *start = (char *)ROUND_UP((uintptr_t)base, HUGE_PAGE_BYTES);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Memory of the process and of a model. x*alloc are for small control structures and abort when the system is out
-// of memory; whatever a file or a client sizes goes through mem_try_alloc or mem_map and is answered.
+// Memory of the process and of a model. x*alloc are for small control structures and abort when the system is
+// out of memory; whatever a file or a client sizes goes through mem_try_alloc or mem_map and is answered.
 #pragma once
 
 #include <stdbool.h>

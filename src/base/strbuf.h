@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A growing byte buffer with a cap given at birth. Appending beyond the cap drops the excess and sets `overflow`,
-// which the owner checks once at the end. Always NUL-terminated once anything was appended or strbuf_text() called.
+// A growing byte buffer with a cap given at birth. Appending beyond the cap drops the excess and sets
+// `overflow`, which the owner checks once at the end. Always NUL-terminated once anything was appended or
+// strbuf_text() called.
 #pragma once
 
 #include <stdarg.h>

@@ -11,8 +11,8 @@
 
 #define UTF8_REPLACEMENT 0xFFFDu
 
-// Decodes one character of n >= 1 bytes. Returns its length (1..4) and sets *code_point; for an ill-formed byte
-// returns 1 and sets *code_point to UTF8_INVALID.
+// Decodes one character of n >= 1 bytes. Returns its length (1..4) and sets *code_point; for an ill-formed
+// byte returns 1 and sets *code_point to UTF8_INVALID.
 #define UTF8_INVALID UINT32_MAX
 size_t utf8_decode(const char *at, size_t n, uint32_t *code_point);
 // Writes 1..4 bytes, returns how many.

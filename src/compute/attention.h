@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Attention over paged keys and values. A page holds KV_PAGE_TOKENS positions of one layer and one KV head: keys as
-// [head_dim][KV_PAGE_TOKENS], so that one broadcast of a query value scores 16 keys; values as [KV_PAGE_TOKENS][head_dim].
+// Attention over paged keys and values. A page holds KV_PAGE_TOKENS positions of one layer and one KV head:
+// keys as [head_dim][KV_PAGE_TOKENS], so that one broadcast of a query value scores 16 keys; values as
+// [KV_PAGE_TOKENS][head_dim].
 //
-// Fixed order: a score is one fma chain over dims in ascending order; softmax works in chunks of ATTENTION_CHUNK keys counted from
-// position 0 (running maximum and rescaling between chunks, in ascending order, even if the window starts later); values are summed in ascending
-// key order. So the bits do not depend on which queries are computed together. After "FlashAttention" (Dao et al. 2022), online softmax.
+// Fixed order: a score is one fma chain over dims in ascending order; softmax works in chunks of
+// ATTENTION_CHUNK keys counted from position 0 (running maximum and rescaling between chunks, in ascending
+// order, even if the window starts later); values are summed in ascending key order. So the bits do not
+// depend on which queries are computed together. After "FlashAttention" (Dao et al. 2022), online softmax.
 #pragma once
 
 #include <stddef.h>
@@ -22,20 +24,20 @@ size_t kv_keys_bytes(enum kv_type type, uint32_t head_dim);
 size_t kv_values_bytes(enum kv_type type, uint32_t head_dim);
 
 // Stores one position's key and value of one KV head into its page.
-void kv_store(const struct kernels *kn, enum kv_type type, void *keys, void *values, uint32_t slot, const float *k,
-              const float *v, uint32_t head_dim);
+void kv_store(const struct kernels *kn, enum kv_type type, void *keys, void *values, uint32_t slot,
+              const float *k, const float *v, uint32_t head_dim);
 
 struct attention_query {
-    const float *q;                // head_dim values, not scaled
-    float *out;                    // head_dim values; overlaps no q and no other out
-    uint32_t key_begin, key_end;   // visible positions [begin, end), end > begin
+    const float *q;              // head_dim values, not scaled
+    float *out;                  // head_dim values; overlaps no q and no other out
+    uint32_t key_begin, key_end; // visible positions [begin, end), end > begin
 };
 
 struct attention {
     enum kv_type type;
     uint32_t head_dim;
-    float scale;    // applied to q.k
-    float softcap;  // 0: none
+    float scale;       // applied to q.k
+    float softcap;     // 0: none
     const float *sink; // one extra logit per query in the denominator, or NULL; sink[i] belongs to queries[i]
     // Position p lies in page page_ids[p / 16]; its keys start at keys + page_id * page_stride.
     const uint32_t *page_ids;
@@ -43,6 +45,7 @@ struct attention {
     size_t page_stride; // bytes from one page to the next
 };
 
-// All queries are of one sequence and one KV head (several query heads of a group, several positions). Any number.
+// All queries are of one sequence and one KV head (several query heads of a group, several positions). Any
+// number.
 void attention_run(const struct kernels *kn, const struct attention *a, const struct attention_query *queries,
                    uint32_t n_queries);

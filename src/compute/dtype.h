@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tensor types of GGUF: ids as in the file. One row a type in dtype.c; a type that drover computes with has a decoder.
+// Tensor types of GGUF: ids as in the file. One row a type in dtype.c; a type that drover computes with has a
+// decoder.
 #pragma once
 
 #include <stdbool.h>
@@ -25,8 +26,8 @@ typedef void dtype_decode_fn(const void *block, float *out);
 
 struct dtype_info {
     int32_t id;
-    const char *name;      // "Q4_K"
-    uint32_t block_elems;  // values in a block
+    const char *name;     // "Q4_K"
+    uint32_t block_elems; // values in a block
     uint32_t block_bytes;
     dtype_decode_fn *decode; // NULL: drover knows the size but cannot compute with it
 };
@@ -35,5 +36,6 @@ struct dtype_info {
 const struct dtype_info *dtype_find(int32_t id);
 // Bytes of a row of n_elems; false when n_elems is not a multiple of the block or the result overflows.
 bool dtype_row_bytes(const struct dtype_info *type, uint64_t n_elems, uint64_t *n_bytes);
-// Exact fp32 values in ggml's order of operations. n_elems is a multiple of the block; the type has a decoder.
+// Exact fp32 values in ggml's order of operations. n_elems is a multiple of the block; the type has a
+// decoder.
 void dtype_decode_row(const struct dtype_info *type, const void *blocks, size_t n_elems, float *out);

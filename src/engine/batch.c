@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What one step computes: every decoding sequence, one token each, then prompt tokens, shared evenly between the waiting prompts, up to a budget of time. When
-// pages run out the youngest sequence gives its pages back and is computed again later; nothing that was accepted is refused.
+// What one step computes: every decoding sequence, one token each, then prompt tokens, shared evenly between
+// the waiting prompts, up to a budget of time. When pages run out the youngest sequence gives its pages back
+// and is computed again later; nothing that was accepted is refused.
 #include <assert.h>
 
 #include "base/mem.h"
@@ -78,14 +79,16 @@ static uint32_t prefill_budget(const struct engine *e)
     return (uint32_t)MAX(ENGINE_MIN_PREFILL, MIN(n, ENGINE_MAX_PREFILL));
 }
 
-// A sequence without pages begins only when what it needs is there, so that two do not take pages from each other for ever.
+// A sequence without pages begins only when what it needs is there, so that two do not take pages from each
+// other for ever.
 static bool may_begin(const struct engine *e, const struct seq *s, bool is_first)
 {
     uint32_t needed = ((uint32_t)s->tokens.n + KV_PAGE_TOKENS) / KV_PAGE_TOKENS;
     return s->n_pages > 0 || is_first || e->cache.n_free + e->cache.n_idle >= needed;
 }
 
-// One round over the waiting prompts, each getting an even share of the budget; what short ones leave goes to the others in a second round.
+// One round over the waiting prompts, each getting an even share of the budget; what short ones leave goes to
+// the others in a second round.
 static uint32_t share_budget(struct engine *e, struct seq **waiting, uint32_t n_waiting, uint32_t budget)
 {
     uint32_t used = 0;
@@ -103,14 +106,17 @@ bool batch_compose(struct engine *e)
     struct seq *waiting[1024];
     uint32_t n_waiting = 0;
     bool is_first = true;
-    e->batch = (struct decoder_batch){.token_ids = e->batch_ids, .runs = e->runs, .logit_columns = e->logit_columns};
+    e->batch =
+        (struct decoder_batch){.token_ids = e->batch_ids, .runs = e->runs, .logit_columns = e->logit_columns};
     e->n_decoding = e->n_prefill = 0;
-    LIST_EACH(&e->seqs, node) {
+    LIST_EACH(&e->seqs, node)
+    {
         struct seq *s = LIST_OWNER(node, struct seq, node);
         s->n_columns = 0;
         s->wants_logits = false;
     }
-    LIST_EACH(&e->seqs, node) {
+    LIST_EACH(&e->seqs, node)
+    {
         struct seq *s = LIST_OWNER(node, struct seq, node);
         if (s->error.code != ERR_NONE || !is_decoding(s))
             continue;
@@ -118,7 +124,8 @@ bool batch_compose(struct engine *e)
         if (add_columns(e, s, 1) == 0)
             preempt(e, s);
     }
-    LIST_EACH(&e->seqs, node) {
+    LIST_EACH(&e->seqs, node)
+    {
         struct seq *s = LIST_OWNER(node, struct seq, node);
         if (s->error.code != ERR_NONE || s->n_columns > 0 || n_waiting == COUNT_OF(waiting))
             continue;
@@ -142,5 +149,6 @@ void batch_learn(struct engine *e, int64_t step_ns)
     if (e->n_prefill == 0)
         blend(&e->decode_step_ns, (double)step_ns);
     else
-        blend(&e->prefill_token_ns, MAX((double)step_ns - (e->n_decoding > 0 ? e->decode_step_ns : 0), 1.0) / e->n_prefill);
+        blend(&e->prefill_token_ns,
+              MAX((double)step_ns - (e->n_decoding > 0 ? e->decode_step_ns : 0), 1.0) / e->n_prefill);
 }

@@ -9,7 +9,8 @@
 #include "json/writer.h"
 #include "model/vocab.h"
 
-int engine_plan(const struct gguf *g, const struct engine_options *o, struct engine_plan *out, struct err *err)
+int engine_plan(const struct gguf *g, const struct engine_options *o, struct engine_plan *out,
+                struct err *err)
 {
     struct hparams h;
     size_t weights_bytes;
@@ -20,7 +21,8 @@ int engine_plan(const struct gguf *g, const struct engine_options *o, struct eng
     // Program and libraries, plus the tokenizer's tables (measured: about 180 bytes a token with its merges).
     *out = (struct engine_plan){.weights_bytes = weights_bytes,
                                 .kv_bytes_per_token = layout.page_bytes / KV_PAGE_TOKENS,
-                                .scratch_bytes = decoder_scratch_bytes(&h, ENGINE_MAX_PREFILL + o->n_slots, MAX(o->n_slots, 1), o->n_threads),
+                                .scratch_bytes = decoder_scratch_bytes(&h, ENGINE_MAX_PREFILL + o->n_slots,
+                                                                       MAX(o->n_slots, 1), o->n_threads),
                                 .process_bytes = (12u << 20) + (uint64_t)h.n_vocab * 180,
                                 .train_context = h.n_ctx_train};
     return 0;
@@ -29,11 +31,13 @@ int engine_plan(const struct gguf *g, const struct engine_options *o, struct eng
 static const char *file_type_name(uint32_t id)
 {
     static const char *const names[] = {
-        [0] = "F32",     [1] = "F16",     [2] = "Q4_0",     [3] = "Q4_1",    [7] = "Q8_0",     [8] = "Q5_0",     [9] = "Q5_1",
-        [10] = "Q2_K",   [11] = "Q3_K_S", [12] = "Q3_K_M",  [13] = "Q3_K_L", [14] = "Q4_K_S",  [15] = "Q4_K_M",  [16] = "Q5_K_S",
-        [17] = "Q5_K_M", [18] = "Q6_K",   [19] = "IQ2_XXS", [20] = "IQ2_XS", [21] = "Q2_K_S",  [22] = "IQ3_XS",  [23] = "IQ3_XXS",
-        [24] = "IQ1_S",  [25] = "IQ4_NL", [26] = "IQ3_S",   [27] = "IQ3_M",  [28] = "IQ2_S",   [29] = "IQ2_M",   [30] = "IQ4_XS",
-        [31] = "IQ1_M",  [32] = "BF16",   [36] = "TQ1_0",   [37] = "TQ2_0",  [38] = "MXFP4",   [39] = "NVFP4"};
+        [0] = "F32",      [1] = "F16",      [2] = "Q4_0",    [3] = "Q4_1",    [7] = "Q8_0",
+        [8] = "Q5_0",     [9] = "Q5_1",     [10] = "Q2_K",   [11] = "Q3_K_S", [12] = "Q3_K_M",
+        [13] = "Q3_K_L",  [14] = "Q4_K_S",  [15] = "Q4_K_M", [16] = "Q5_K_S", [17] = "Q5_K_M",
+        [18] = "Q6_K",    [19] = "IQ2_XXS", [20] = "IQ2_XS", [21] = "Q2_K_S", [22] = "IQ3_XS",
+        [23] = "IQ3_XXS", [24] = "IQ1_S",   [25] = "IQ4_NL", [26] = "IQ3_S",  [27] = "IQ3_M",
+        [28] = "IQ2_S",   [29] = "IQ2_M",   [30] = "IQ4_XS", [31] = "IQ1_M",  [32] = "BF16",
+        [36] = "TQ1_0",   [37] = "TQ2_0",   [38] = "MXFP4",  [39] = "NVFP4"};
     id &= ~1024u;
     return id < COUNT_OF(names) && names[id] != NULL ? names[id] : "unknown";
 }
@@ -84,8 +88,9 @@ static void put_element(struct json_writer *w, enum gguf_type type, const void *
 
 static size_t element_bytes(enum gguf_type type)
 {
-    static const size_t sizes[GGUF_TYPE_COUNT] = {[GGUF_U8] = 1,  [GGUF_I8] = 1,   [GGUF_U16] = 2, [GGUF_I16] = 2, [GGUF_U32] = 4, [GGUF_I32] = 4,
-                                                  [GGUF_F32] = 4, [GGUF_BOOL] = 1, [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8};
+    static const size_t sizes[GGUF_TYPE_COUNT] = {
+        [GGUF_U8] = 1,  [GGUF_I8] = 1,   [GGUF_U16] = 2, [GGUF_I16] = 2, [GGUF_U32] = 4, [GGUF_I32] = 4,
+        [GGUF_F32] = 4, [GGUF_BOOL] = 1, [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8};
     return sizes[type];
 }
 
@@ -105,7 +110,8 @@ static void put_value(struct json_writer *w, const struct gguf_value *v, bool ve
     } else {
         for (uint64_t i = 0; i < v->count; i++) {
             char padded[8] = {0};
-            memcpy(padded, (const char *)v->data + i * element_bytes(v->elem_type), element_bytes(v->elem_type));
+            memcpy(padded, (const char *)v->data + i * element_bytes(v->elem_type),
+                   element_bytes(v->elem_type));
             put_element(w, v->elem_type, padded);
         }
     }
@@ -120,7 +126,8 @@ static void put_model_info(struct json_writer *w, const struct gguf *g, uint64_t
     for (size_t i = 0; i < gguf_n_values(g); i++) {
         const struct gguf_value *v = gguf_value_at(g, i);
         char key[256];
-        if (slice_is(v->key, "general.name") || slice_is(v->key, "tokenizer.chat_template") || v->key.n >= sizeof key)
+        if (slice_is(v->key, "general.name") || slice_is(v->key, "tokenizer.chat_template") ||
+            v->key.n >= sizeof key)
             continue;
         snprintf(key, sizeof key, "%.*s", (int)v->key.n, v->key.at);
         json_key(w, key);
@@ -166,7 +173,8 @@ static int put_memory_plan(struct json_writer *w, const struct gguf *g, struct e
     return 0;
 }
 
-static int get_arch_u32(const struct gguf *g, struct slice arch, const char *suffix, uint32_t *out, struct err *err)
+static int get_arch_u32(const struct gguf *g, struct slice arch, const char *suffix, uint32_t *out,
+                        struct err *err)
 {
     char key[256];
     snprintf(key, sizeof key, "%.*s.%s", (int)MIN(arch.n, 100), arch.at, suffix);
@@ -179,12 +187,15 @@ int engine_write_card(const struct gguf *g, bool verbose, struct strbuf *json, s
     struct slice arch = slice_make("", 0), name = arch, template = arch;
     uint32_t file_type = 0, n_context = 0, n_embd = 0, n_layer = 0;
     uint64_t n_parameters = 0;
-    if (gguf_get_string(g, "general.architecture", &arch, err) != 0 || gguf_get_string(g, "general.name", &name, err) != 0 ||
-        vocab_chat_template(g, NULL, &template, err) != 0 || gguf_get_u32(g, "general.file_type", &file_type, err) != 0)
+    if (gguf_get_string(g, "general.architecture", &arch, err) != 0 ||
+        gguf_get_string(g, "general.name", &name, err) != 0 ||
+        vocab_chat_template(g, NULL, &template, err) != 0 ||
+        gguf_get_u32(g, "general.file_type", &file_type, err) != 0)
         return -1;
     if (arch.n == 0)
         return err_set(err, ERR_FORMAT, "general.architecture is missing");
-    if (get_arch_u32(g, arch, "context_length", &n_context, err) != 0 || get_arch_u32(g, arch, "embedding_length", &n_embd, err) != 0 ||
+    if (get_arch_u32(g, arch, "context_length", &n_context, err) != 0 ||
+        get_arch_u32(g, arch, "embedding_length", &n_embd, err) != 0 ||
         get_arch_u32(g, arch, "block_count", &n_layer, err) != 0)
         return -1;
     for (size_t i = 0; i < gguf_n_tensors(g); i++) {
@@ -207,5 +218,6 @@ int engine_write_card(const struct gguf *g, bool verbose, struct strbuf *json, s
     put_model_info(&w, g, n_parameters, verbose);
     put_tensors(&w, g);
     json_end_object(&w);
-    return json->overflow ? err_set(err, ERR_TOO_LARGE, "the model card is larger than %zu bytes", json->cap) : 0;
+    return json->overflow ? err_set(err, ERR_TOO_LARGE, "the model card is larger than %zu bytes", json->cap)
+                          : 0;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The door: loading, taking requests, and the step: compose a batch, run it, publish full pages, sample, turn tokens into events.
+// The door: loading, taking requests, and the step: compose a batch, run it, publish full pages, sample, turn
+// tokens into events.
 #include "engine/engine.h"
 
 #include <assert.h>
@@ -33,7 +34,8 @@ static int load_text(struct engine *e, const struct gguf *g, struct err *err)
     }
     uint32_t n_vocab = e->weights.h.n_vocab, n_tokens = tokenizer_n_tokens(e->tokenizer);
     if (n_tokens > n_vocab)
-        return err_set(err, ERR_FORMAT, "the vocabulary has %u tokens, the embedding has %u rows", n_tokens, n_vocab);
+        return err_set(err, ERR_FORMAT, "the vocabulary has %u tokens, the embedding has %u rows", n_tokens,
+                       n_vocab);
     e->banned = xcalloc(n_vocab, sizeof *e->banned);
     for (uint32_t id = 0; id < n_vocab; id++)
         if (id >= n_tokens || tokenizer_is_unused(e->tokenizer, id))
@@ -48,13 +50,18 @@ static int make_decoder(struct engine *e, struct err *err)
     uint32_t n_pages = (e->o.pool_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
     if (kvcache_init(&e->cache, &layout, n_pages, err) != 0)
         return -1;
-    struct decoder_options d = {.weights = &e->weights, .kernels = e->kernels, .pool = e->pool, .kv = layout, .kv_memory = e->cache.memory,
-                                .max_tokens = max_batch_tokens(&e->o), .max_logits = MAX(e->o.n_slots, 1)};
+    struct decoder_options d = {.weights = &e->weights,
+                                .kernels = e->kernels,
+                                .pool = e->pool,
+                                .kv = layout,
+                                .kv_memory = e->cache.memory,
+                                .max_tokens = max_batch_tokens(&e->o),
+                                .max_logits = MAX(e->o.n_slots, 1)};
     return decoder_new(&e->decoder, &d, err);
 }
 
-int engine_open(struct engine **out, const struct gguf *g, const struct engine_options *o, engine_progress_fn *progress, void *user,
-                struct err *err)
+int engine_open(struct engine **out, const struct gguf *g, const struct engine_options *o,
+                engine_progress_fn *progress, void *user, struct err *err)
 {
     struct engine *e = xcalloc(1, sizeof *e);
     e->o = *o;
@@ -70,7 +77,8 @@ int engine_open(struct engine **out, const struct gguf *g, const struct engine_o
     e->runs = xcalloc(n, sizeof *e->runs);
     e->sampled = xcalloc(n, sizeof(struct seq *));
     *out = NULL;
-    if (weights_load(&e->weights, g, e->pool, progress, user, err) != 0 || load_text(e, g, err) != 0 || make_decoder(e, err) != 0) {
+    if (weights_load(&e->weights, g, e->pool, progress, user, err) != 0 || load_text(e, g, err) != 0 ||
+        make_decoder(e, err) != 0) {
         engine_close(e);
         return -1;
     }
@@ -97,7 +105,7 @@ void engine_close(struct engine *e)
     if (e == NULL)
         return;
     LIST_EACH_SAFE(&e->seqs, node, after)
-        remove_seq(e, LIST_OWNER(node, struct seq, node));
+    remove_seq(e, LIST_OWNER(node, struct seq, node));
     decoder_free(e->decoder);
     kvcache_fini(&e->cache);
     weights_fini(&e->weights);
@@ -128,7 +136,8 @@ static void replay(struct engine *e, struct seq *s, const struct request *r)
         strbuf_reset(&e->text);
         tokens_push(&s->tokens, sample.token_id);
         s->n_generated++;
-        output_push(&s->output, tokenizer_piece(e->tokenizer, sample.token_id, false), &sample, &e->text, &released);
+        output_push(&s->output, tokenizer_piece(e->tokenizer, sample.token_id, false), &sample, &e->text,
+                    &released);
         output_drop_released(&s->output, released);
     }
 }
@@ -154,7 +163,8 @@ void engine_submit(struct engine *e, const struct request *r)
 
 void engine_cancel(struct engine *e, uint64_t request_id)
 {
-    LIST_EACH(&e->seqs, node) {
+    LIST_EACH(&e->seqs, node)
+    {
         struct seq *s = LIST_OWNER(node, struct seq, node);
         if (s->request_id == request_id) {
             remove_seq(e, s);
@@ -172,7 +182,8 @@ bool engine_has_work(const struct engine *e)
 
 static void tell_prompts(struct engine *e, engine_event_fn *on_event, void *user)
 {
-    LIST_EACH_SAFE(&e->seqs, node, after) {
+    LIST_EACH_SAFE(&e->seqs, node, after)
+    {
         struct seq *s = LIST_OWNER(node, struct seq, node);
         struct event event = {.request_id = s->request_id};
         if (s->error.code != ERR_NONE) {
@@ -205,7 +216,8 @@ static struct logprob logprob_of(const struct engine *e, uint32_t token_id, floa
 // The logprobs of the first n held tokens, in the event's form; freed by the caller.
 static struct logprob_list list_logprobs(const struct engine *e, const struct output *o, size_t n)
 {
-    struct logprob_list list = {xcalloc(n, sizeof *list.tokens), xcalloc(n * PARAMS_MAX_TOP_LOGPROBS, sizeof *list.tops)};
+    struct logprob_list list = {xcalloc(n, sizeof *list.tokens),
+                                xcalloc(n * PARAMS_MAX_TOP_LOGPROBS, sizeof *list.tops)};
     for (size_t i = 0; i < n; i++) {
         const struct sample *s = &o->held[i].sample;
         struct logprob *top = list.tops + i * PARAMS_MAX_TOP_LOGPROBS;
@@ -216,9 +228,14 @@ static struct logprob_list list_logprobs(const struct engine *e, const struct ou
     return list;
 }
 
-static void send_tokens(struct engine *e, struct seq *s, const uint32_t *id, size_t n_released, engine_event_fn *on_event, void *user)
+static void send_tokens(struct engine *e, struct seq *s, const uint32_t *id, size_t n_released,
+                        engine_event_fn *on_event, void *user)
 {
-    struct event event = {.kind = EVENT_TOKENS, .request_id = s->request_id, .ids = id, .n_ids = id != NULL, .text = strbuf_slice(&e->text)};
+    struct event event = {.kind = EVENT_TOKENS,
+                          .request_id = s->request_id,
+                          .ids = id,
+                          .n_ids = id != NULL,
+                          .text = strbuf_slice(&e->text)};
     struct logprob_list list = {0};
     if (n_released > 0) {
         list = list_logprobs(e, &s->output, n_released);
@@ -232,17 +249,25 @@ static void send_tokens(struct engine *e, struct seq *s, const uint32_t *id, siz
     output_drop_released(&s->output, n_released);
 }
 
-static void send_done(struct engine *e, struct seq *s, enum done_reason reason, engine_event_fn *on_event, void *user)
+static void send_done(struct engine *e, struct seq *s, enum done_reason reason, engine_event_fn *on_event,
+                      void *user)
 {
     int64_t now = clock_monotonic_ns();
-    struct event event = {.kind = EVENT_DONE, .request_id = s->request_id, .reason = reason, .n_prompt = s->n_prompt, .n_cached = s->n_cached,
-                          .n_truncated = s->n_truncated, .n_generated = s->n_generated, .prompt_ns = s->first_token_ns - s->started_ns,
+    struct event event = {.kind = EVENT_DONE,
+                          .request_id = s->request_id,
+                          .reason = reason,
+                          .n_prompt = s->n_prompt,
+                          .n_cached = s->n_cached,
+                          .n_truncated = s->n_truncated,
+                          .n_generated = s->n_generated,
+                          .prompt_ns = s->first_token_ns - s->started_ns,
                           .generate_ns = now - s->first_token_ns};
     on_event(user, &event);
     remove_seq(e, s);
 }
 
-static void finish(struct engine *e, struct seq *s, enum done_reason reason, engine_event_fn *on_event, void *user)
+static void finish(struct engine *e, struct seq *s, enum done_reason reason, engine_event_fn *on_event,
+                   void *user)
 {
     size_t n_released;
     strbuf_reset(&e->text);
@@ -266,11 +291,13 @@ static void take_token(struct engine *e, struct seq *s, engine_event_fn *on_even
     }
     tokens_push(&s->tokens, id);
     strbuf_reset(&e->text);
-    bool stopped = output_push(&s->output, tokenizer_piece(e->tokenizer, id, false), &s->sample, &e->text, &n_released);
+    bool stopped =
+        output_push(&s->output, tokenizer_piece(e->tokenizer, id, false), &s->sample, &e->text, &n_released);
     send_tokens(e, s, &id, n_released, on_event, user);
     if (stopped)
         send_done(e, s, DONE_STOP, on_event, user);
-    else if ((s->params.num_predict > 0 && s->n_generated >= (uint32_t)s->params.num_predict) || s->tokens.n >= s->limit)
+    else if ((s->params.num_predict > 0 && s->n_generated >= (uint32_t)s->params.num_predict) ||
+             s->tokens.n >= s->limit)
         finish(e, s, DONE_LENGTH, on_event, user);
 }
 
@@ -281,8 +308,13 @@ static void sample_share(void *arg, int thread_i, int n_threads)
     struct engine *e = arg;
     for (uint32_t i = (uint32_t)thread_i; i < e->batch.n_logits; i += (uint32_t)n_threads) {
         struct seq *s = e->sampled[i];
-        struct sample_input in = {.logits = decoder_logits(e->decoder, i), .n_vocab = e->weights.h.n_vocab, .params = &s->params,
-                                  .tokens = s->tokens.at, .n_tokens = s->tokens.n, .index = s->n_generated, .banned = e->banned,
+        struct sample_input in = {.logits = decoder_logits(e->decoder, i),
+                                  .n_vocab = e->weights.h.n_vocab,
+                                  .params = &s->params,
+                                  .tokens = s->tokens.at,
+                                  .n_tokens = s->tokens.n,
+                                  .index = s->n_generated,
+                                  .banned = e->banned,
                                   .n_banned = e->n_banned};
         sampler_draw(e->kernels, &e->scratch[thread_i], &in, &s->sample);
     }
@@ -311,13 +343,15 @@ void engine_step(struct engine *e, engine_event_fn *on_event, void *user)
     tell_prompts(e, on_event, user);
     if (!batch_compose(e))
         return;
-    LIST_EACH(&e->seqs, node) {
+    LIST_EACH(&e->seqs, node)
+    {
         struct seq *s = LIST_OWNER(node, struct seq, node);
         if (s->n_columns > 0 && s->started_ns == 0)
             s->started_ns = started_ns;
     }
     decoder_run_batch(e->decoder, &e->batch);
-    LIST_EACH(&e->seqs, node) {
+    LIST_EACH(&e->seqs, node)
+    {
         struct seq *s = LIST_OWNER(node, struct seq, node);
         s->n_computed += s->n_columns;
         if (s->n_columns > 0)
@@ -334,5 +368,6 @@ void engine_read_stats(const struct engine *e, struct engine_stats *out)
     *out = e->stats;
     out->n_running = e->n_seqs;
     out->kv_tokens_cached = (uint64_t)e->cache.n_idle * KV_PAGE_TOKENS;
-    out->kv_tokens_used = out->kv_tokens_total - out->kv_tokens_cached - (uint64_t)e->cache.n_free * KV_PAGE_TOKENS;
+    out->kv_tokens_used =
+        out->kv_tokens_total - out->kv_tokens_cached - (uint64_t)e->cache.n_free * KV_PAGE_TOKENS;
 }

@@ -24,26 +24,27 @@ struct engine {
     struct decoder *decoder;
     struct tokenizer *tokenizer;
     struct template *template, *fallback_template;
-    uint32_t *banned, n_banned;       // padding entries of the vocabulary
-    struct list seqs;                 // in order of admission
+    uint32_t *banned, n_banned; // padding entries of the vocabulary
+    struct list seqs;           // in order of admission
     uint32_t n_seqs;
     uint64_t next_order;
-    uint32_t rotation;                // whose prompt comes first this step
-    struct sampler_scratch *scratch;  // one per thread
+    uint32_t rotation;               // whose prompt comes first this step
+    struct sampler_scratch *scratch; // one per thread
     // the batch of the step being made
     uint32_t *batch_ids, *logit_columns;
     struct decoder_run *runs;
-    struct seq **sampled;             // sampled[i] owns logits row i
+    struct seq **sampled; // sampled[i] owns logits row i
     struct decoder_batch batch;
-    uint32_t n_decoding;              // sequences that were decoding in it
-    uint32_t n_prefill;               // prompt tokens in it
+    uint32_t n_decoding; // sequences that were decoding in it
+    uint32_t n_prefill;  // prompt tokens in it
     // measured, to keep steps short
     double decode_step_ns, prefill_token_ns;
     struct strbuf text;
     struct engine_stats stats;
 };
 
-// batch.c: chooses the tokens of the next step, within the budget and the pages there are. False: nothing to compute.
+// batch.c: chooses the tokens of the next step, within the budget and the pages there are. False: nothing to
+// compute.
 bool batch_compose(struct engine *e);
 // Learns from a step how long things take.
 void batch_learn(struct engine *e, int64_t step_ns);

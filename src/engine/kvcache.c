@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Lists and the hash run through the page array by index. Parents outlive children: a user of a node is a user of its whole chain, and idle nodes are kept
-// in an order in which every node comes before its parent, so that the oldest idle node is always a leaf.
+// Lists and the hash run through the page array by index. Parents outlive children: a user of a node is a
+// user of its whole chain, and idle nodes are kept in an order in which every node comes before its parent,
+// so that the oldest idle node is always a leaf.
 #include "engine/kvcache.h"
 
 #include <assert.h>
@@ -14,8 +15,10 @@ int kvcache_init(struct kvcache *c, const struct kv_layout *layout, uint32_t n_p
 {
     memset(c, 0, sizeof *c);
     c->layout = *layout;
-    if (!mem_mul(n_pages, layout->page_bytes, &c->memory_bytes) || (c->memory = mem_map(c->memory_bytes)) == NULL)
-        return err_set(err, ERR_NO_MEMORY, "cannot reserve %u KV pages of %zu KiB", n_pages, layout->page_bytes >> 10);
+    if (!mem_mul(n_pages, layout->page_bytes, &c->memory_bytes) ||
+        (c->memory = mem_map(c->memory_bytes)) == NULL)
+        return err_set(err, ERR_NO_MEMORY, "cannot reserve %u KV pages of %zu KiB", n_pages,
+                       layout->page_bytes >> 10);
     c->n_pages = c->n_free = n_pages;
     c->pages = xcalloc(n_pages, sizeof *c->pages);
     for (c->n_buckets = 64; c->n_buckets < 2 * n_pages;)
@@ -118,7 +121,8 @@ void kvcache_free(struct kvcache *c, uint32_t page)
 
 uint32_t kvcache_find(const struct kvcache *c, uint32_t parent, const uint32_t *tokens)
 {
-    for (uint32_t page = *bucket_of(c, parent, tokens); page != PAGE_NONE; page = c->pages[page].bucket_next) {
+    for (uint32_t page = *bucket_of(c, parent, tokens); page != PAGE_NONE;
+         page = c->pages[page].bucket_next) {
         const struct kv_page *p = &c->pages[page];
         if (p->parent == parent && memcmp(p->tokens, tokens, sizeof p->tokens) == 0)
             return page;

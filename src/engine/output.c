@@ -26,7 +26,8 @@ static size_t find_stop(const struct output *o)
 {
     size_t first = o->pending.n;
     for (size_t i = 0; i < o->n_stops; i++) {
-        const char *at = o->pending.n ? memmem(o->pending.at, o->pending.n, o->stops[i], strlen(o->stops[i])) : NULL;
+        const char *at =
+            o->pending.n ? memmem(o->pending.at, o->pending.n, o->stops[i], strlen(o->stops[i])) : NULL;
         if (at != NULL && (size_t)(at - o->pending.at) < first)
             first = (size_t)(at - o->pending.at);
     }
@@ -73,7 +74,8 @@ static void hold_token(struct output *o, const struct sample *sample)
     o->held[o->n_held++] = (struct output_token){end, *sample};
 }
 
-bool output_push(struct output *o, struct slice piece, const struct sample *sample, struct strbuf *text, size_t *n_released)
+bool output_push(struct output *o, struct slice piece, const struct sample *sample, struct strbuf *text,
+                 size_t *n_released)
 {
     detok_push(&o->detok, piece, &o->pending);
     hold_token(o, sample);

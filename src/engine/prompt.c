@@ -35,8 +35,12 @@ static int render(const struct chat *c, const json_t *messages, struct tokens *o
 {
     struct strbuf text = STRBUF_INIT(MAX_PROMPT_BYTES);
     const struct tokenizer *t = c->source->tokenizer;
-    struct template_input in = {.messages = messages, .tools = c->tools, .extra = c->variables, .add_generation_prompt = true,
-                                .bos_token = special_text(t, tokenizer_bos(t)), .eos_token = special_text(t, tokenizer_eos(t)),
+    struct template_input in = {.messages = messages,
+                                .tools = c->tools,
+                                .extra = c->variables,
+                                .add_generation_prompt = true,
+                                .bos_token = special_text(t, tokenizer_bos(t)),
+                                .eos_token = special_text(t, tokenizer_eos(t)),
                                 .now_s = c->r->now_s};
     int rc = template_render(c->template, &in, &text, err);
     if (rc == 0 && text.overflow)
@@ -62,7 +66,8 @@ static json_t *without_oldest(const json_t *messages, size_t n_dropped)
     json_t *kept = json_array();
     size_t i, last = json_array_size(messages) - 1;
     json_t *message;
-    json_array_foreach((json_t *)messages, i, message) {
+    json_array_foreach((json_t *)messages, i, message)
+    {
         if (n_dropped > 0 && i != last && !is_system(message))
             n_dropped--;
         else
@@ -76,8 +81,8 @@ static int drop_turns(const struct chat *c, uint32_t limit, struct tokens *out, 
 {
     size_t low = 1, high = 0, i;
     json_t *message;
-    json_array_foreach(c->messages, i, message)
-        high += !is_system(message) && i + 1 < json_array_size(c->messages);
+    json_array_foreach(c->messages, i, message) high +=
+        !is_system(message) && i + 1 < json_array_size(c->messages);
     for (;;) {
         size_t n_dropped = low < high ? (low + high) / 2 : high;
         json_t *kept = without_oldest(c->messages, n_dropped);
@@ -97,16 +102,19 @@ static int open_chat(struct chat *c, struct err *err)
 {
     const struct request *r = c->r;
     c->messages = json_parse(slice_of(r->messages_json ? r->messages_json : "[]"), err);
-    if (c->messages != NULL && r->tools_json != NULL && (c->tools = json_parse(slice_of(r->tools_json), err)) == NULL)
+    if (c->messages != NULL && r->tools_json != NULL &&
+        (c->tools = json_parse(slice_of(r->tools_json), err)) == NULL)
         return -1;
-    if (c->messages != NULL && r->variables_json != NULL && (c->variables = json_parse(slice_of(r->variables_json), err)) == NULL)
+    if (c->messages != NULL && r->variables_json != NULL &&
+        (c->variables = json_parse(slice_of(r->variables_json), err)) == NULL)
         return -1;
     if (c->messages != NULL && !json_is_array(c->messages))
         return err_set(err, ERR_INVALID, "messages must be an array");
     return c->messages != NULL ? 0 : -1;
 }
 
-static int build_chat(struct chat *c, uint32_t limit, struct tokens *out, uint32_t *n_truncated, struct err *err)
+static int build_chat(struct chat *c, uint32_t limit, struct tokens *out, uint32_t *n_truncated,
+                      struct err *err)
 {
     if (open_chat(c, err) != 0 || render(c, c->messages, out, err) != 0)
         return -1;
@@ -119,7 +127,8 @@ static int build_chat(struct chat *c, uint32_t limit, struct tokens *out, uint32
     return 0;
 }
 
-// Keeps num_keep tokens at the front and the tail, so that half of the rest of the context is free for the answer.
+// Keeps num_keep tokens at the front and the tail, so that half of the rest of the context is free for the
+// answer.
 static void keep_head_and_tail(struct tokens *t, uint32_t limit, int32_t num_keep, uint32_t *n_truncated)
 {
     uint32_t keep = num_keep < 0 ? limit - 1 : MIN((uint32_t)num_keep, limit - 1);
@@ -130,13 +139,14 @@ static void keep_head_and_tail(struct tokens *t, uint32_t limit, int32_t num_kee
     t->n = keep + tail;
 }
 
-int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit, struct tokens *out, uint32_t *n_truncated,
-                 struct err *err)
+int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit,
+                 struct tokens *out, uint32_t *n_truncated, struct err *err)
 {
     struct template *own = NULL;
     int rc = 0;
     *n_truncated = 0;
-    bool is_bare = r->kind == PROMPT_RAW || (r->bare_without_template && source->template == NULL && r->template_text == NULL);
+    bool is_bare = r->kind == PROMPT_RAW ||
+                   (r->bare_without_template && source->template == NULL && r->template_text == NULL);
     if (is_bare) {
         for (size_t i = 0; i < r->n_context_ids; i++)
             tokens_push(out, r->context_ids[i]);
@@ -144,7 +154,11 @@ int prompt_build(const struct prompt_source *source, const struct request *r, ui
     } else {
         if (r->template_text != NULL)
             rc = template_new(&own, slice_of(r->template_text), err);
-        struct chat c = {.source = source, .r = r, .template = own ? own : source->template ? source->template : source->fallback};
+        struct chat c = {.source = source,
+                         .r = r,
+                         .template = own                ? own
+                                     : source->template ? source->template
+                                                        : source->fallback};
         if (rc == 0)
             rc = build_chat(&c, limit, out, n_truncated, err);
         json_decref(c.messages);
@@ -153,14 +167,17 @@ int prompt_build(const struct prompt_source *source, const struct request *r, ui
     }
     for (size_t i = 0; i < out->n && rc == 0; i++)
         if (out->at[i] >= tokenizer_n_tokens(source->tokenizer))
-            rc = err_set(err, ERR_INVALID, "context holds id %u, the vocabulary has %u", out->at[i], tokenizer_n_tokens(source->tokenizer));
+            rc = err_set(err, ERR_INVALID, "context holds id %u, the vocabulary has %u", out->at[i],
+                         tokenizer_n_tokens(source->tokenizer));
     if (rc == 0 && out->n == 0) // nothing at all: begin as the model begins a text
-        tokens_push(out, tokenizer_bos(source->tokenizer) != TOKEN_NONE ? tokenizer_bos(source->tokenizer) : 0);
+        tokens_push(out,
+                    tokenizer_bos(source->tokenizer) != TOKEN_NONE ? tokenizer_bos(source->tokenizer) : 0);
     if (rc == 0 && out->n >= limit && r->truncate == TRUNCATE_HEAD)
         keep_head_and_tail(out, limit, r->params.num_keep, n_truncated);
     if (rc == 0 && out->n >= limit)
-        rc = err_set(err, ERR_INVALID, "the prompt has %zu tokens, the context length is %u: the prompt is too long by %zu", out->n, limit,
-                     out->n - limit + 1);
+        rc = err_set(err, ERR_INVALID,
+                     "the prompt has %zu tokens, the context length is %u: the prompt is too long by %zu",
+                     out->n, limit, out->n - limit + 1);
     template_free(own);
     return rc;
 }

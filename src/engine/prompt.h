@@ -12,7 +12,7 @@ struct prompt_source {
     const struct template *fallback; // ChatML
 };
 
-// Fills `out`. A prompt that leaves no room for one token within `limit` is ERR_INVALID with both numbers, or is shortened as the request allows;
-// *n_truncated is the number of tokens dropped.
-int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit, struct tokens *out, uint32_t *n_truncated,
-                 struct err *err);
+// Fills `out`. A prompt that leaves no room for one token within `limit` is ERR_INVALID with both numbers, or
+// is shortened as the request allows; *n_truncated is the number of tokens dropped.
+int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit,
+                 struct tokens *out, uint32_t *n_truncated, struct err *err);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Candidates are the k largest logits, sorted (a bounded heap over one pass, no sort of the vocabulary). Filters shorten the sorted list from its
-// end; only typical_p reorders it.
+// Candidates are the k largest logits, sorted (a bounded heap over one pass, no sort of the vocabulary).
+// Filters shorten the sorted list from its end; only typical_p reorders it.
 #include "engine/sampler.h"
 
 #include <math.h>
@@ -38,10 +38,21 @@ double sampler_exp(double x)
     double n = rint(x * 1.44269504088896340736);
     double r = x - n * 0x1.62e42fefa3800p-1; // ln 2 in two parts, the first with 11 trailing zero bits
     r -= n * 0x1.ef35793c76730p-45;
-    static const double inverse_factorials[] = {
-        1.0 / 87178291200.0, 1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0,
-        1.0 / 362880.0,      1.0 / 40320.0,      1.0 / 5040.0,      1.0 / 720.0,      1.0 / 120.0,
-        1.0 / 24.0,          1.0 / 6.0,          0.5,               1.0,              1.0};
+    static const double inverse_factorials[] = {1.0 / 87178291200.0,
+                                                1.0 / 6227020800.0,
+                                                1.0 / 479001600.0,
+                                                1.0 / 39916800.0,
+                                                1.0 / 3628800.0,
+                                                1.0 / 362880.0,
+                                                1.0 / 40320.0,
+                                                1.0 / 5040.0,
+                                                1.0 / 720.0,
+                                                1.0 / 120.0,
+                                                1.0 / 24.0,
+                                                1.0 / 6.0,
+                                                0.5,
+                                                1.0,
+                                                1.0};
     double sum = 0;
     for (size_t i = 0; i < COUNT_OF(inverse_factorials); i++)
         sum = sum * r + inverse_factorials[i];
@@ -152,7 +163,8 @@ static void set_probabilities(struct candidate *c, size_t n, double temperature,
         c[i].p = sampler_exp(((double)c[i].logit - (double)c[0].logit) / temperature) / total;
 }
 
-// Locally typical sampling (Meister et al. 2022): closest to the entropy first. -ln p is (best logit - logit) plus a constant, which cancels.
+// Locally typical sampling (Meister et al. 2022): closest to the entropy first. -ln p is (best logit - logit)
+// plus a constant, which cancels.
 static size_t keep_typical(struct candidate *c, size_t n, float typical_p)
 {
     double best = (double)c[0].logit, entropy = 0, sum = 0;
@@ -201,14 +213,16 @@ static uint32_t draw(const struct candidate *c, size_t n, double u)
     return c[n - 1].id;
 }
 
-static void take_logprobs(const struct kernels *kn, struct sampler_scratch *s, const struct sample_input *in, struct sample *out,
-                          double *log_sum)
+static void take_logprobs(const struct kernels *kn, struct sampler_scratch *s, const struct sample_input *in,
+                          struct sample *out, double *log_sum)
 {
     *log_sum = vec_log_sum_exp(kn, in->logits, in->n_vocab);
-    size_t n = select_best(in->logits, in->n_vocab, (size_t)MIN(in->params->top_logprobs, PARAMS_MAX_TOP_LOGPROBS), s->candidates);
+    size_t n = select_best(in->logits, in->n_vocab,
+                           (size_t)MIN(in->params->top_logprobs, PARAMS_MAX_TOP_LOGPROBS), s->candidates);
     out->n_top = (uint32_t)n;
     for (size_t i = 0; i < n; i++)
-        out->top[i] = (struct sample_logprob){s->candidates[i].id, (float)((double)s->candidates[i].logit - *log_sum)};
+        out->top[i] =
+            (struct sample_logprob){s->candidates[i].id, (float)((double)s->candidates[i].logit - *log_sum)};
 }
 
 // Without top_k, top_p or other filters: a walk over the logits in the order of ids.
@@ -229,7 +243,8 @@ static uint32_t draw_from_all(const struct kernels *kn, const struct sample_inpu
     return last;
 }
 
-// The candidates that top_p leaves of the whole vocabulary, found without sorting it: as many of the best as are needed, four times more each try.
+// The candidates that top_p leaves of the whole vocabulary, found without sorting it: as many of the best as
+// are needed, four times more each try.
 static size_t select_top_p_of_all(struct sampler_scratch *s, const struct sample_input *in, double top_logit)
 {
     double total = 0;
@@ -248,10 +263,12 @@ static uint32_t choose(const struct kernels *kn, struct sampler_scratch *s, cons
     const struct params *p = in->params;
     struct candidate *c = s->candidates;
     double u = sampler_uniform(p->seed, in->index);
-    bool is_typical = p->typical_p > 0 && p->typical_p < 1, has_k = p->top_k > 0 && (uint32_t)p->top_k < in->n_vocab;
+    bool is_typical =
+        p->typical_p > 0 && p->typical_p<1, has_k = p->top_k> 0 && (uint32_t)p->top_k < in->n_vocab;
     size_t n;
     uint32_t best = vec_argmax(kn, in->logits, in->n_vocab);
-    if (!(p->temperature > 0) || !(in->logits[best] > -INFINITY)) // nothing but NaN: the file is broken, the stream ends well
+    if (!(p->temperature > 0) ||
+        !(in->logits[best] > -INFINITY)) // nothing but NaN: the file is broken, the stream ends well
         return best;
     if (!has_k && !is_typical && p->top_p >= 1 && p->min_p <= 0)
         return draw_from_all(kn, in, u);
@@ -270,7 +287,8 @@ static uint32_t choose(const struct kernels *kn, struct sampler_scratch *s, cons
     return draw(c, n, u);
 }
 
-void sampler_draw(const struct kernels *kn, struct sampler_scratch *s, const struct sample_input *in, struct sample *out)
+void sampler_draw(const struct kernels *kn, struct sampler_scratch *s, const struct sample_input *in,
+                  struct sample *out)
 {
     double log_sum = 0;
     memset(out, 0, sizeof *out);

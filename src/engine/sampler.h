@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// From logits to a token. The chain, in this order: penalties, top_k, typical_p, top_p, min_p, temperature, draw. Ties go to the lower id.
-// Random numbers are a function of (seed, index of the token in the answer), so that a stream can be taken up again anywhere.
-// No math library: results are the same on every machine.
+// From logits to a token. The chain, in this order: penalties, top_k, typical_p, top_p, min_p, temperature,
+// draw. Ties go to the lower id. Random numbers are a function of (seed, index of the token in the answer),
+// so that a stream can be taken up again anywhere. No math library: results are the same on every machine.
 #pragma once
 
 #include <stddef.h>
@@ -28,8 +28,8 @@ struct sample_input {
     const struct params *params;
     const uint32_t *tokens; // prompt and answer so far: the penalties' window is its tail
     size_t n_tokens;
-    uint32_t index;            // of the token to draw, in the answer
-    const uint32_t *banned;    // ids that must not be drawn
+    uint32_t index;         // of the token to draw, in the answer
+    const uint32_t *banned; // ids that must not be drawn
     uint32_t n_banned;
 };
 
@@ -42,6 +42,7 @@ struct sampler_scratch {
 };
 
 void sampler_scratch_fini(struct sampler_scratch *s);
-void sampler_draw(const struct kernels *kn, struct sampler_scratch *scratch, const struct sample_input *in, struct sample *out);
+void sampler_draw(const struct kernels *kn, struct sampler_scratch *scratch, const struct sample_input *in,
+                  struct sample *out);
 double sampler_uniform(uint64_t seed, uint64_t index); // [0, 1)
 double sampler_exp(double x);                          // within 1e-15 relative

@@ -96,8 +96,10 @@ void seq_publish(struct seq *s, struct kvcache *c)
 {
     while (s->n_published < s->n_nodes && (s->n_published + 1) * KV_PAGE_TOKENS <= s->n_computed)
         kvcache_publish(c, s->pages[s->n_published++]);
-    // Private pages that became full: into the tree, or dropped in favour of the same page computed by another.
-    while (s->n_published == s->n_nodes && s->n_nodes < s->n_pages && (s->n_nodes + 1) * KV_PAGE_TOKENS <= s->n_computed) {
+    // Private pages that became full: into the tree, or dropped in favour of the same page computed by
+    // another.
+    while (s->n_published == s->n_nodes && s->n_nodes < s->n_pages &&
+           (s->n_nodes + 1) * KV_PAGE_TOKENS <= s->n_computed) {
         const uint32_t *tokens = s->tokens.at + (size_t)s->n_nodes * KV_PAGE_TOKENS;
         uint32_t mine = s->pages[s->n_nodes], other = kvcache_find(c, last_node(s), tokens);
         if (other == PAGE_NONE) {

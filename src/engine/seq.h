@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// One run of tokens being extended: prompt, answer so far, how much of both is computed, and the pages that hold it. A sequence that lost its pages
-// (preemption) simply has nothing computed: prompt and answer are computed again, with the same bits.
+// One run of tokens being extended: prompt, answer so far, how much of both is computed, and the pages that
+// hold it. A sequence that lost its pages (preemption) simply has nothing computed: prompt and answer are
+// computed again, with the same bits.
 #pragma once
 
 #include "base/list.h"
@@ -11,20 +12,21 @@
 #include "text/tokenizer.h"
 
 struct seq {
-    struct list node;      // of the engine, in order of admission
+    struct list node; // of the engine, in order of admission
     uint64_t request_id, order;
     struct params params;
     char **stops;
     size_t n_stops;
-    struct tokens tokens;  // prompt + answer
+    struct tokens tokens; // prompt + answer
     uint32_t n_prompt, n_generated, n_cached, n_truncated;
-    uint32_t limit;        // most tokens it may hold
-    uint32_t n_computed;   // tokens whose keys and values are in the pages
-    uint32_t *pages;       // limit / KV_PAGE_TOKENS, rounded up
-    uint32_t n_pages;      // of these: [0, n_nodes) are nodes of the tree, [0, n_published) published ones; the rest is private
+    uint32_t limit;      // most tokens it may hold
+    uint32_t n_computed; // tokens whose keys and values are in the pages
+    uint32_t *pages;     // limit / KV_PAGE_TOKENS, rounded up
+    uint32_t n_pages;    // of these: [0, n_nodes) are nodes of the tree, [0, n_published) published ones; the
+                         // rest is private
     uint32_t n_nodes, n_published;
     bool was_preempted, prompt_told;
-    struct err error;      // set: the request failed before it ran
+    struct err error; // set: the request failed before it ran
     struct output output;
     int64_t started_ns, first_token_ns; // 0: not yet
     // of the step being made
@@ -42,11 +44,12 @@ static inline uint32_t seq_n_left(const struct seq *s) // tokens to compute befo
 }
 void seq_set_limit(struct seq *s, uint32_t limit);
 
-// Takes published pages that hold the next tokens, but never the last token. Returns true when the next page is just being computed by another sequence:
-// wait for it.
+// Takes published pages that hold the next tokens, but never the last token. Returns true when the next page
+// is just being computed by another sequence: wait for it.
 bool seq_adopt(struct seq *s, struct kvcache *c);
 
-// Makes sure of a page for the position n_computed + n_columns. SEQ_PAGE_STOP: what comes there can be adopted later, so end the chunk before it.
+// Makes sure of a page for the position n_computed + n_columns. SEQ_PAGE_STOP: what comes there can be
+// adopted later, so end the chunk before it.
 enum seq_page { SEQ_PAGE_READY, SEQ_PAGE_NEEDED, SEQ_PAGE_STOP };
 enum seq_page seq_next_page(const struct seq *s, const struct kvcache *c);
 void seq_add_page(struct seq *s, struct kvcache *c, uint32_t page); // after SEQ_PAGE_NEEDED

@@ -68,7 +68,6 @@ static int read_string(struct cursor *c, const char *what, struct slice *out, st
 }
 
 // ---- Values
-// -----------------------------------------------------------------------------------------------------
 
 static int read_value_type(struct cursor *c, const char *what, enum gguf_type *out, struct err *err)
 {
@@ -177,7 +176,6 @@ static int read_alignment(struct gguf *g, struct err *err)
 }
 
 // ---- Tensors
-// ----------------------------------------------------------------------------------------------------
 
 // Types that once existed; their sizes are not known any more.
 static const struct {
@@ -313,7 +311,6 @@ static int place_tensors(struct gguf *g, struct err *err)
 }
 
 // ---- The file
-// -----------------------------------------------------------------------------------------------------
 
 static int read_version(struct gguf *g, struct cursor *c, struct err *err)
 {

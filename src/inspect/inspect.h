@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Commands that look inside without a server. Each takes its own argv (argv[0] is its name), prints results on stdout and `Error: ...` on stderr, and returns
-// the exit code: 0 done, 1 failed, 2 wrong usage.
+// Commands that look inside without a server. Each takes its own argv (argv[0] is its name), prints results
+// on stdout and `Error: ...` on stderr, and returns the exit code: 0 done, 1 failed, 2 wrong usage.
 #pragma once
 
 #include "base/args.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// `drover logits`: the model's own numbers for given ids, without a server: the same decoder, the same kernels. What the accuracy tests read.
+// `drover logits`: the model's own numbers for given ids, without a server: the same decoder, the same
+// kernels. What the accuracy tests read.
 #include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
@@ -81,8 +82,13 @@ static int open_session(struct session *s, const char *name, const struct logits
     s->pages = xcalloc(n_pages, sizeof *s->pages);
     for (uint32_t i = 0; i < n_pages; i++)
         s->pages[i] = kvcache_alloc(&s->cache);
-    struct decoder_options o = {.weights = &s->weights, .kernels = kernels_get(a->level), .pool = s->pool, .kv = layout,
-                                .kv_memory = s->cache.memory, .max_tokens = a->chunk, .max_logits = a->chunk};
+    struct decoder_options o = {.weights = &s->weights,
+                                .kernels = kernels_get(a->level),
+                                .pool = s->pool,
+                                .kv = layout,
+                                .kv_memory = s->cache.memory,
+                                .max_tokens = a->chunk,
+                                .max_logits = a->chunk};
     rc = decoder_new(&s->decoder, &o, err);
 out:
     if (fd >= 0)
@@ -168,10 +174,15 @@ static void print_all(struct session *s, const struct logits_args *a)
 
 static int parse_args(int argc, char **argv, struct logits_args *a, struct err *err)
 {
-    static const struct option options[] = {
-        {"ids", required_argument, NULL, 'i'},     {"pos", required_argument, NULL, 'p'},   {"top", required_argument, NULL, 't'},
-        {"kv-type", required_argument, NULL, 'k'}, {"cpu", required_argument, NULL, 'c'},   {"context-size", required_argument, NULL, 's'},
-        {"chunk", required_argument, NULL, 'n'},   {"threads", required_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"ids", required_argument, NULL, 'i'},
+                                            {"pos", required_argument, NULL, 'p'},
+                                            {"top", required_argument, NULL, 't'},
+                                            {"kv-type", required_argument, NULL, 'k'},
+                                            {"cpu", required_argument, NULL, 'c'},
+                                            {"context-size", required_argument, NULL, 's'},
+                                            {"chunk", required_argument, NULL, 'n'},
+                                            {"threads", required_argument, NULL, 'j'},
+                                            {NULL, 0, NULL, 0}};
     int c;
     optind = 1;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -205,7 +216,8 @@ int inspect_logits(int argc, char **argv)
     struct session s = {0};
     struct cpu_grant grant;
     cpu_read_grant(&grant, NULL);
-    struct logits_args a = {.kv_type = KV_F16, .level = cpu_best_level(), .n_threads = grant.n_threads, .chunk = 512};
+    struct logits_args a = {
+        .kv_type = KV_F16, .level = cpu_best_level(), .n_threads = grant.n_threads, .chunk = 512};
     int status = 0;
     if (parse_args(argc, argv, &a, &err) != 0) {
         status = 2;
@@ -214,7 +226,8 @@ int inspect_logits(int argc, char **argv)
     } else {
         for (size_t i = 0; i < a.n_ids && status == 0; i++) {
             if (a.ids[i] >= s.weights.h.n_vocab) {
-                err_set(&err, ERR_INVALID, "id %u is outside the vocabulary of %u", a.ids[i], s.weights.h.n_vocab);
+                err_set(&err, ERR_INVALID, "id %u is outside the vocabulary of %u", a.ids[i],
+                        s.weights.h.n_vocab);
                 status = 1;
             }
         }
@@ -224,8 +237,10 @@ int inspect_logits(int argc, char **argv)
     if (status != 0)
         fprintf(stderr, "Error: %s\n", err.message);
     if (status == 2)
-        fputs("usage: drover logits MODEL --ids 1,2,3|@FILE [--pos 0,2] [--top N] [--kv-type f16|f32|bf16|q8_0] [--context-size N]\n"
-              "                           [--chunk N] [--threads N] [--cpu LEVEL]\n", stderr);
+        fputs("usage: drover logits MODEL --ids 1,2,3|@FILE [--pos 0,2] [--top N] [--kv-type "
+              "f16|f32|bf16|q8_0] [--context-size N]\n"
+              "                           [--chunk N] [--threads N] [--cpu LEVEL]\n",
+              stderr);
     close_session(&s);
     free(a.ids);
     free(a.positions);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The rows of facts and the reading of a file's keys. Everything is checked before a size is computed from it.
+// The rows of facts and the reading of a file's keys. Everything is checked before a size is computed from
+// it.
 #include "model/arch.h"
 
 #include <math.h>
@@ -18,8 +19,15 @@ static void adjust_gemma3(struct hparams *h)
 static const struct arch archs[] = {
     {.name = "llama", .rope = ROPE_NORM, .act = ACT_SILU},
     {.name = "qwen2", .rope = ROPE_NEOX, .act = ACT_SILU},
-    {.name = "gemma3", .rope = ROPE_NEOX, .act = ACT_GELU, .qk_norm = true, .post_norms = true, .scales_embedding = true,
-     .window_period = 6, .window_rope_base = 10000.0f, .adjust = adjust_gemma3},
+    {.name = "gemma3",
+     .rope = ROPE_NEOX,
+     .act = ACT_GELU,
+     .qk_norm = true,
+     .post_norms = true,
+     .scales_embedding = true,
+     .window_period = 6,
+     .window_rope_base = 10000.0f,
+     .adjust = adjust_gemma3},
 };
 
 const struct arch *arch_find(struct slice name)
@@ -51,19 +59,22 @@ static const char *key_of(const struct hparams *h, const char *suffix, char buff
     return buffer;
 }
 
-static int get_u32(const struct hparams *h, const struct gguf *g, const char *suffix, uint32_t *out, struct err *err)
+static int get_u32(const struct hparams *h, const struct gguf *g, const char *suffix, uint32_t *out,
+                   struct err *err)
 {
     char key[128];
     return gguf_get_u32(g, key_of(h, suffix, key), out, err);
 }
 
-static int get_f32(const struct hparams *h, const struct gguf *g, const char *suffix, float *out, struct err *err)
+static int get_f32(const struct hparams *h, const struct gguf *g, const char *suffix, float *out,
+                   struct err *err)
 {
     char key[128];
     return gguf_get_f32(g, key_of(h, suffix, key), out, err);
 }
 
-static int get_required(const struct hparams *h, const struct gguf *g, const char *suffix, uint32_t *out, struct err *err)
+static int get_required(const struct hparams *h, const struct gguf *g, const char *suffix, uint32_t *out,
+                        struct err *err)
 {
     char key[128];
     *out = 0;
@@ -75,7 +86,8 @@ static int get_required(const struct hparams *h, const struct gguf *g, const cha
 }
 
 // A key that may be a number or one number per layer; all layers must agree.
-static int get_same(const struct hparams *h, const struct gguf *g, const char *suffix, uint32_t *out, struct err *err)
+static int get_same(const struct hparams *h, const struct gguf *g, const char *suffix, uint32_t *out,
+                    struct err *err)
 {
     char key[128];
     uint32_t layers[MODEL_MAX_LAYERS];
@@ -94,12 +106,15 @@ static int read_sizes(struct hparams *h, const struct gguf *g, struct err *err)
 {
     uint32_t n_experts = 0, head_dim_v, hidden_layers = 0;
     if (get_required(h, g, "context_length", &h->n_ctx_train, err) != 0 ||
-        get_required(h, g, "embedding_length", &h->n_embd, err) != 0 || get_required(h, g, "block_count", &h->n_layer, err) != 0)
+        get_required(h, g, "embedding_length", &h->n_embd, err) != 0 ||
+        get_required(h, g, "block_count", &h->n_layer, err) != 0)
         return -1;
     if (h->n_layer > MODEL_MAX_LAYERS)
         return err_set(err, ERR_FORMAT, "block_count is %u, the most is %d", h->n_layer, MODEL_MAX_LAYERS);
-    if (get_u32(h, g, "nextn_predict_layers", &hidden_layers, err) != 0 || get_u32(h, g, "expert_count", &n_experts, err) != 0 ||
-        get_same(h, g, "feed_forward_length", &h->n_ff, err) != 0 || get_same(h, g, "attention.head_count", &h->n_head, err) != 0)
+    if (get_u32(h, g, "nextn_predict_layers", &hidden_layers, err) != 0 ||
+        get_u32(h, g, "expert_count", &n_experts, err) != 0 ||
+        get_same(h, g, "feed_forward_length", &h->n_ff, err) != 0 ||
+        get_same(h, g, "attention.head_count", &h->n_head, err) != 0)
         return -1;
     if (n_experts > 0 || hidden_layers > 0)
         return err_set(err, ERR_UNSUPPORTED, "%s models with %s are not supported", h->arch->name,
@@ -120,11 +135,14 @@ static int read_sizes(struct hparams *h, const struct gguf *g, struct err *err)
     if (h->n_head_kv == 0 || h->n_head % h->n_head_kv != 0)
         return err_set(err, ERR_FORMAT, "%u heads cannot share %u KV heads", h->n_head, h->n_head_kv);
     if (h->head_dim == 0 || h->head_dim > 1024 || head_dim_v != h->head_dim)
-        return err_set(err, ERR_UNSUPPORTED, "head sizes %u (keys) and %u (values) are not supported", h->head_dim, head_dim_v);
+        return err_set(err, ERR_UNSUPPORTED, "head sizes %u (keys) and %u (values) are not supported",
+                       h->head_dim, head_dim_v);
     if (h->n_rot % 2 != 0 || h->n_rot > h->head_dim)
-        return err_set(err, ERR_FORMAT, "rope.dimension_count %u does not fit a head of %u", h->n_rot, h->head_dim);
+        return err_set(err, ERR_FORMAT, "rope.dimension_count %u does not fit a head of %u", h->n_rot,
+                       h->head_dim);
     if (h->n_embd > 1 << 17 || h->n_ff > 1 << 20 || h->n_head > 4096)
-        return err_set(err, ERR_FORMAT, "absurd sizes: width %u, feed-forward %u, heads %u", h->n_embd, h->n_ff, h->n_head);
+        return err_set(err, ERR_FORMAT, "absurd sizes: width %u, feed-forward %u, heads %u", h->n_embd,
+                       h->n_ff, h->n_head);
     return 0;
 }
 
@@ -136,16 +154,18 @@ static int read_rope(struct hparams *h, const struct gguf *g, struct err *err)
     h->rope_base = 10000.0f;
     if (get_f32(h, g, "rope.freq_base", &h->rope_base, err) != 0 ||
         gguf_get_string(g, key_of(h, "rope.scaling.type", key), &scaling, err) != 0 ||
-        get_f32(h, g, "rope.scale_linear", &factor, err) != 0 || get_f32(h, g, "rope.scaling.factor", &factor, err) != 0)
+        get_f32(h, g, "rope.scale_linear", &factor, err) != 0 ||
+        get_f32(h, g, "rope.scaling.factor", &factor, err) != 0)
         return -1;
     if (!slice_is(scaling, "linear") && !slice_is(scaling, "none"))
-        return err_set(err, ERR_UNSUPPORTED, "rope scaling '%.*s' is not supported", (int)MIN(scaling.n, 40), scaling.at);
+        return err_set(err, ERR_UNSUPPORTED, "rope scaling '%.*s' is not supported", (int)MIN(scaling.n, 40),
+                       scaling.at);
     h->rope_scale = factor > 0 && slice_is(scaling, "linear") ? 1.0f / factor : 1.0f;
     h->window_rope_base = h->arch->window_rope_base > 0 ? h->arch->window_rope_base : h->rope_base;
     if (get_f32(h, g, "rope.freq_base_swa", &h->window_rope_base, err) != 0)
         return -1;
-    if (!(h->rope_base > 0) || !isfinite(h->rope_base) || !(h->window_rope_base > 0) || !isfinite(h->window_rope_base) ||
-        !isfinite(h->rope_scale))
+    if (!(h->rope_base > 0) || !isfinite(h->rope_base) || !(h->window_rope_base > 0) ||
+        !isfinite(h->window_rope_base) || !isfinite(h->rope_scale))
         return err_set(err, ERR_FORMAT, "rope bases and factors must be positive numbers");
     return 0;
 }
@@ -184,8 +204,8 @@ int hparams_read(struct hparams *h, const struct gguf *g, struct err *err)
         return err_set(err, ERR_FORMAT, "general.architecture is missing");
     h->arch = arch_find(name);
     if (h->arch == NULL)
-        return err_set(err, ERR_UNSUPPORTED, "unknown model architecture '%.*s' (supported: %s)", (int)MIN(name.n, 60), name.at,
-                       arch_names());
+        return err_set(err, ERR_UNSUPPORTED, "unknown model architecture '%.*s' (supported: %s)",
+                       (int)MIN(name.n, 60), name.at, arch_names());
     if (read_sizes(h, g, err) != 0 || read_rope(h, g, err) != 0 || read_window(h, g, err) != 0)
         return -1;
     h->norm_eps = -1;
@@ -194,9 +214,10 @@ int hparams_read(struct hparams *h, const struct gguf *g, struct err *err)
         get_f32(h, g, "attention.scale", &h->attention_scale, err) != 0 ||
         get_f32(h, g, "final_logit_softcapping", &h->final_softcap, err) != 0)
         return -1;
-    if (!(h->norm_eps >= 0) || !isfinite(h->norm_eps) || !isfinite(h->attention_scale) || !(h->final_softcap >= 0) ||
-        !isfinite(h->final_softcap))
-        return err_set(err, ERR_FORMAT, "attention.layer_norm_rms_epsilon is missing or a scale is not a number");
+    if (!(h->norm_eps >= 0) || !isfinite(h->norm_eps) || !isfinite(h->attention_scale) ||
+        !(h->final_softcap >= 0) || !isfinite(h->final_softcap))
+        return err_set(err, ERR_FORMAT,
+                       "attention.layer_norm_rms_epsilon is missing or a scale is not a number");
     h->embedding_scale = h->arch->scales_embedding ? sqrtf((float)h->n_embd) : 1.0f;
     if (h->arch->adjust != NULL)
         h->arch->adjust(h);

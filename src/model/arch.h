@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A model family is a row of facts; what only one family does is its hook. Adding a family: one row in arch.c and, if it needs a hook, one file in arch/.
+// A model family is a row of facts; what only one family does is its hook. Adding a family: one row in arch.c
+// and, if it needs a hook, one file in arch/.
 #pragma once
 
 #include <stdbool.h>
@@ -17,10 +18,11 @@ struct arch {
     const char *name; // general.architecture
     enum rope_kind rope;
     enum act_kind act;
-    bool qk_norm;          // RMS norm of each head of Q and K before the rotation
-    bool post_norms;       // norms after attention and after the FFN, before the residual sum
-    bool scales_embedding; // token rows times sqrt(n_embd)
-    uint32_t window_period; // with attention.sliding_window: layer i is local iff i % period < period - 1; 0: windows are ignored
+    bool qk_norm;           // RMS norm of each head of Q and K before the rotation
+    bool post_norms;        // norms after attention and after the FFN, before the residual sum
+    bool scales_embedding;  // token rows times sqrt(n_embd)
+    uint32_t window_period; // with attention.sliding_window: layer i is local iff i % period < period - 1; 0:
+                            // windows are ignored
     float window_rope_base; // rotation base of local layers when the file does not say; 0: as the global one
     void (*adjust)(struct hparams *h); // after the keys were read; NULL: nothing
 };
@@ -44,5 +46,6 @@ struct hparams {
     bool is_local[MODEL_MAX_LAYERS];
 };
 
-// ERR_UNSUPPORTED names an unknown architecture or a feature that is not computed; ERR_FORMAT what is missing or impossible.
+// ERR_UNSUPPORTED names an unknown architecture or a feature that is not computed; ERR_FORMAT what is missing
+// or impossible.
 int hparams_read(struct hparams *h, const struct gguf *g, struct err *err);

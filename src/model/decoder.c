@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// One function from top to bottom, decoder_pass(), run by all threads. Between barriers a thread works on its own share: of columns (norms), of output rows
-// (products) or of (columns, KV head) items (attention). Shapes stand beside the buffers.
+// One function from top to bottom, decoder_pass(), run by all threads. Between barriers a thread works on its
+// own share: of columns (norms), of output rows (products) or of (columns, KV head) items (attention). Shapes
+// stand beside the buffers.
 #include "model/decoder.h"
 
 #include <stdlib.h>
@@ -14,8 +15,9 @@ enum {
     MAX_ITEM_QUERIES = 512, // queries of one attention item
 };
 
-// The input of products, in each form that a weight type of that place needs. `rest` is what int8 left out: products that the answer is sensitive to
-// (keys, values, attention's output: an eighth of the work) add it, which halves the whole model's error.
+// The input of products, in each form that a weight type of that place needs. `rest` is what int8 left out:
+// products that the answer is sensitive to (keys, values, attention's output: an eighth of the work) add it,
+// which halves the whole model's error.
 struct inputs {
     struct acts q8, rest, f32;
 };
@@ -27,16 +29,16 @@ struct decoder {
     void *memory;
     size_t memory_bytes;
     uint32_t q_stride, kv_stride, embd_stride, ff_stride, vocab_stride; // floats per column, whole panels
-    float *x[2];         // [max_tokens][embd_stride] residual stream; a region reads one and writes the other
-    float *delta;        // [max_tokens][embd_stride] what a branch adds to it
-    float *q, *k, *v;    // [max_tokens][q_stride], [kv_stride]
-    float *attended;     // [max_tokens][q_stride]
-    float *gate, *up;    // [max_tokens][ff_stride]
-    float *angles[2];    // [max_tokens][n_rot] cos, sin: global, local layers
-    float *second;       // [max_tokens][widest of embd_stride, kv_stride] products of the rest
-    float *local;        // [n_threads][embd_stride] scratch of one thread
-    float *residual;     // [n_threads][widest of embd_stride, q_stride] what int8 left out of one column
-    float *logits;       // [max_logits][vocab_stride]
+    float *x[2];      // [max_tokens][embd_stride] residual stream; a region reads one and writes the other
+    float *delta;     // [max_tokens][embd_stride] what a branch adds to it
+    float *q, *k, *v; // [max_tokens][q_stride], [kv_stride]
+    float *attended;  // [max_tokens][q_stride]
+    float *gate, *up; // [max_tokens][ff_stride]
+    float *angles[2]; // [max_tokens][n_rot] cos, sin: global, local layers
+    float *second;    // [max_tokens][widest of embd_stride, kv_stride] products of the rest
+    float *local;     // [n_threads][embd_stride] scratch of one thread
+    float *residual;  // [n_threads][widest of embd_stride, q_stride] what int8 left out of one column
+    float *logits;    // [max_logits][vocab_stride]
     struct inputs in_embd, in_attended, in_ff; // widths n_embd, n_head * head_dim, n_ff
     const struct decoder_batch *batch;
 };
@@ -75,7 +77,8 @@ static void carve_inputs(struct carver *c, struct inputs *in, uint32_t n_columns
     in->f32.data = carve(c, acts_bytes(ACTS_F32, n_columns, k));
 }
 
-static void carve_all(struct carver *c, struct decoder *d, const struct hparams *h, uint32_t n, uint32_t n_logits, int n_threads)
+static void carve_all(struct carver *c, struct decoder *d, const struct hparams *h, uint32_t n,
+                      uint32_t n_logits, int n_threads)
 {
     size_t f = sizeof(float);
     d->q_stride = ROUND_UP(h->n_head * h->head_dim, PANEL_ROWS);
@@ -126,7 +129,8 @@ int decoder_new(struct decoder **out, const struct decoder_options *o, struct er
     }
     struct carver c = {.memory = d->memory};
     carve_all(&c, d, d->h, o->max_tokens, o->max_logits, pool_size(o->pool));
-    rope_init(&d->rope_global, d->h->n_rot, (double)d->h->rope_base, (double)d->h->rope_scale, o->weights->rope_factors);
+    rope_init(&d->rope_global, d->h->n_rot, (double)d->h->rope_base, (double)d->h->rope_scale,
+              o->weights->rope_factors);
     rope_init(&d->rope_local, d->h->n_rot, (double)d->h->window_rope_base, 1.0, NULL);
     *out = d;
     return 0;
@@ -179,8 +183,8 @@ static int precise_need_of(const struct matrix *m)
     return acts_kind_for(m->type) == ACTS_Q8 ? NEED_Q8 | NEED_REST : NEED_F32;
 }
 
-static void store_input(const struct decoder *d, struct inputs *in, int need, uint32_t column, struct range k, const float *values,
-                        int thread_i)
+static void store_input(const struct decoder *d, struct inputs *in, int need, uint32_t column, struct range k,
+                        const float *values, int thread_i)
 {
     if (k.begin >= k.end)
         return;
@@ -195,7 +199,8 @@ static void store_input(const struct decoder *d, struct inputs *in, int need, ui
         acts_store(d->o.kernels, &in->f32, column, k.begin, k.end, values);
 }
 
-// The share of a column's values that one thread stores when all threads share each column: whole blocks of 32.
+// The share of a column's values that one thread stores when all threads share each column: whole blocks
+// of 32.
 static struct range share_values(uint32_t k, int thread_i, int n_threads)
 {
     struct range blocks = share((k + 31) / 32, thread_i, n_threads);
@@ -208,7 +213,8 @@ struct target {
     size_t stride;
 };
 
-static void product(const struct decoder *d, const struct matrix *m, const struct acts *a, struct range panels, struct target out)
+static void product(const struct decoder *d, const struct matrix *m, const struct acts *a,
+                    struct range panels, struct target out)
 {
     if (panels.begin < panels.end)
         matmul(d->o.kernels, m, a, panels.begin, panels.end, out.at, out.stride);
@@ -219,17 +225,20 @@ static const struct acts *input_for(const struct matrix *m, const struct inputs 
     return acts_kind_for(m->type) == ACTS_Q8 ? &in->q8 : &in->f32;
 }
 
-// out += other, this thread's rows of every column; the other is one vector for all columns when its stride is 0.
-static void add_rows(const struct decoder *d, const struct matrix *m, struct range panels, struct target out, struct target other)
+// out += other, this thread's rows of every column; the other is one vector for all columns when its stride
+// is 0.
+static void add_rows(const struct decoder *d, const struct matrix *m, struct range panels, struct target out,
+                     struct target other)
 {
     uint32_t row = panels.begin * PANEL_ROWS, end = MIN(panels.end * PANEL_ROWS, m->n_rows);
     for (uint32_t c = 0; c < d->batch->n_tokens && row < end; c++)
-        vec_add(d->o.kernels, out.at + c * out.stride + row, out.at + c * out.stride + row, other.at + c * other.stride + row, end - row);
+        vec_add(d->o.kernels, out.at + c * out.stride + row, out.at + c * out.stride + row,
+                other.at + c * other.stride + row, end - row);
 }
 
 // out[column][rows of this thread's panels] = m * in + bias
-static void linear(const struct decoder *d, const struct matrix *m, float *bias, const struct inputs *in, struct target out, int thread_i,
-                   int n_threads)
+static void linear(const struct decoder *d, const struct matrix *m, float *bias, const struct inputs *in,
+                   struct target out, int thread_i, int n_threads)
 {
     struct range panels = share_panels(m, thread_i, n_threads);
     product(d, m, input_for(m, in), panels, out);
@@ -238,8 +247,8 @@ static void linear(const struct decoder *d, const struct matrix *m, float *bias,
 }
 
 // The same with the rest of the input, where it was stored.
-static void precise_linear(const struct decoder *d, const struct matrix *m, float *bias, const struct inputs *in, struct target out,
-                           int thread_i, int n_threads)
+static void precise_linear(const struct decoder *d, const struct matrix *m, float *bias,
+                           const struct inputs *in, struct target out, int thread_i, int n_threads)
 {
     struct range panels = share_panels(m, thread_i, n_threads);
     product(d, m, input_for(m, in), panels, out);
@@ -254,17 +263,19 @@ static void precise_linear(const struct decoder *d, const struct matrix *m, floa
 
 // ---- Regions ----
 
-// What a region between two branches does for one column: residual sum (with the branch's own norm first), next norm, store as input.
+// What a region between two branches does for one column: residual sum (with the branch's own norm first),
+// next norm, store as input.
 struct join {
     const float *delta_norm; // norm of the branch's output before it is added; NULL: none
     bool has_delta;
-    const float *norm;       // of the next branch
+    const float *norm; // of the next branch
     int need;
     const uint32_t *columns; // NULL: all of the batch; else input column i is made of columns[i]
     uint32_t n_columns;
 };
 
-static void join_column(struct decoder *d, const struct join *j, uint32_t i, int from, int thread_i, struct range k, bool writes_x)
+static void join_column(struct decoder *d, const struct join *j, uint32_t i, int from, int thread_i,
+                        struct range k, bool writes_x)
 {
     const struct kernels *kn = d->o.kernels;
     size_t column = j->columns ? j->columns[i] : i, n = d->h->n_embd;
@@ -285,7 +296,8 @@ static void join_column(struct decoder *d, const struct join *j, uint32_t i, int
     store_input(d, &d->in_embd, j->need, i, k, mine + k.begin, thread_i);
 }
 
-// Columns are shared; when there are fewer of them than threads every thread computes each (a norm is cheaper than a barrier) and stores its part.
+// Columns are shared; when there are fewer of them than threads every thread computes each (a norm is cheaper
+// than a barrier) and stores its part.
 static void join_branches(struct decoder *d, const struct join *j, int from, int thread_i, int n_threads)
 {
     if (j->n_columns >= (uint32_t)n_threads) {
@@ -342,7 +354,8 @@ static void norm_and_rotate(const struct decoder *d, float *head, const float *n
 
 static char *kv_at(const struct decoder *d, uint32_t page_id, uint32_t layer_i, uint32_t head)
 {
-    return d->o.kv_memory + page_id * d->o.kv.page_bytes + layer_i * d->o.kv.layer_bytes + head * d->o.kv.head_bytes;
+    return d->o.kv_memory + page_id * d->o.kv.page_bytes + layer_i * d->o.kv.layer_bytes +
+           head * d->o.kv.head_bytes;
 }
 
 // Rotates queries and keys, and puts keys and values into their pages. Items are (column, KV head).
@@ -360,16 +373,18 @@ static void rotate_and_store(struct decoder *d, uint32_t layer_i, int thread_i, 
         float *k = d->k + (size_t)c * d->kv_stride + (size_t)head * h->head_dim;
         const float *v = d->v + (size_t)c * d->kv_stride + (size_t)head * h->head_dim;
         for (uint32_t i = 0; i < group; i++)
-            norm_and_rotate(d, d->q + (size_t)c * d->q_stride + (size_t)(head * group + i) * h->head_dim, y->q_norm, angles);
+            norm_and_rotate(d, d->q + (size_t)c * d->q_stride + (size_t)(head * group + i) * h->head_dim,
+                            y->q_norm, angles);
         norm_and_rotate(d, k, y->k_norm, angles);
         char *at = kv_at(d, run->page_ids[position / KV_PAGE_TOKENS], layer_i, head);
-        kv_store(d->o.kernels, d->o.kv.type, at, at + d->o.kv.keys_bytes, position % KV_PAGE_TOKENS, k, v, h->head_dim);
+        kv_store(d->o.kernels, d->o.kv.type, at, at + d->o.kv.keys_bytes, position % KV_PAGE_TOKENS, k, v,
+                 h->head_dim);
     }
 }
 
 // One item: some positions of one run, one KV head, query heads [first, first + n) of its group.
-static void attend_item(struct decoder *d, uint32_t layer_i, const struct decoder_run *run, struct range at, uint32_t head,
-                        struct range heads)
+static void attend_item(struct decoder *d, uint32_t layer_i, const struct decoder_run *run, struct range at,
+                        uint32_t head, struct range heads)
 {
     const struct hparams *h = d->h;
     struct attention_query queries[MAX_ITEM_QUERIES];
@@ -378,13 +393,19 @@ static void attend_item(struct decoder *d, uint32_t layer_i, const struct decode
         uint32_t position = run->first_position + i;
         uint32_t begin = h->is_local[layer_i] && position + 1 > h->window ? position + 1 - h->window : 0;
         for (uint32_t g = heads.begin; g < heads.end; g++) {
-            size_t offset = (size_t)(run->first_column + i) * d->q_stride + (size_t)(head * group + g) * h->head_dim;
+            size_t offset =
+                (size_t)(run->first_column + i) * d->q_stride + (size_t)(head * group + g) * h->head_dim;
             queries[n++] = (struct attention_query){d->q + offset, d->attended + offset, begin, position + 1};
         }
     }
     char *first = kv_at(d, 0, layer_i, head);
-    struct attention a = {.type = d->o.kv.type, .head_dim = h->head_dim, .scale = h->attention_scale, .page_ids = run->page_ids,
-                          .keys = first, .values = first + d->o.kv.keys_bytes, .page_stride = d->o.kv.page_bytes};
+    struct attention a = {.type = d->o.kv.type,
+                          .head_dim = h->head_dim,
+                          .scale = h->attention_scale,
+                          .page_ids = run->page_ids,
+                          .keys = first,
+                          .values = first + d->o.kv.keys_bytes,
+                          .page_stride = d->o.kv.page_bytes};
     attention_run(d->o.kernels, &a, queries, n);
 }
 
@@ -403,8 +424,8 @@ static void attend(struct decoder *d, uint32_t layer_i, int thread_i, int n_thre
             for (uint32_t head = 0; head < h->n_head_kv; head++)
                 for (uint32_t p = 0; p < parts; p++, item++)
                     if (item % (uint32_t)n_threads == (uint32_t)thread_i)
-                        attend_item(d, layer_i, run, (struct range){i, MIN(i + QUERY_POSITIONS, run->n)}, head,
-                                    share(group, (int)p, (int)parts));
+                        attend_item(d, layer_i, run, (struct range){i, MIN(i + QUERY_POSITIONS, run->n)},
+                                    head, share(group, (int)p, (int)parts));
     }
 }
 
@@ -412,17 +433,20 @@ static void store_attended(struct decoder *d, int need, int thread_i, int n_thre
 {
     uint32_t k = d->h->n_head * d->h->head_dim;
     bool by_column = d->batch->n_tokens >= (uint32_t)n_threads;
-    struct range columns = by_column ? share(d->batch->n_tokens, thread_i, n_threads) : (struct range){0, d->batch->n_tokens};
+    struct range columns =
+        by_column ? share(d->batch->n_tokens, thread_i, n_threads) : (struct range){0, d->batch->n_tokens};
     struct range values = by_column ? (struct range){0, k} : share_values(k, thread_i, n_threads);
     for (uint32_t c = columns.begin; c < columns.end; c++)
-        store_input(d, &d->in_attended, need, c, values, d->attended + (size_t)c * d->q_stride + values.begin, thread_i);
+        store_input(d, &d->in_attended, need, c, values, d->attended + (size_t)c * d->q_stride + values.begin,
+                    thread_i);
 }
 
 // gate and up for this thread's rows, activation, stored as input of the down product.
 static void feed_forward(struct decoder *d, const struct layer *y, int thread_i, int n_threads)
 {
     struct range panels = share_panels(&y->gate, thread_i, n_threads);
-    linear(d, &y->gate, y->gate_bias, &d->in_embd, (struct target){d->gate, d->ff_stride}, thread_i, n_threads);
+    linear(d, &y->gate, y->gate_bias, &d->in_embd, (struct target){d->gate, d->ff_stride}, thread_i,
+           n_threads);
     linear(d, &y->up, y->up_bias, &d->in_embd, (struct target){d->up, d->ff_stride}, thread_i, n_threads);
     struct range rows = {panels.begin * PANEL_ROWS, MIN(panels.end * PANEL_ROWS, d->h->n_ff)};
     if (rows.begin >= rows.end)
@@ -472,14 +496,18 @@ static void decoder_pass(void *arg, int thread_i, int n_threads)
     pool_barrier(pool);
     for (uint32_t i = 0; i < d->h->n_layer; i++) {
         const struct layer *y = &w->layers[i];
-        struct join before_attention = {delta_norm, has_delta, y->attn_norm, need_of(&y->q) | precise_need_of(&y->k) | precise_need_of(&y->v), NULL,
-                                        d->batch->n_tokens};
+        struct join before_attention = {
+            delta_norm,   has_delta,
+            y->attn_norm, need_of(&y->q) | precise_need_of(&y->k) | precise_need_of(&y->v),
+            NULL,         d->batch->n_tokens};
         join_branches(d, &before_attention, from, thread_i, n_threads);
         from = 1 - from;
         pool_barrier(pool);
         linear(d, &y->q, y->q_bias, &d->in_embd, (struct target){d->q, d->q_stride}, thread_i, n_threads);
-        precise_linear(d, &y->k, y->k_bias, &d->in_embd, (struct target){d->k, d->kv_stride}, thread_i, n_threads);
-        precise_linear(d, &y->v, y->v_bias, &d->in_embd, (struct target){d->v, d->kv_stride}, thread_i, n_threads);
+        precise_linear(d, &y->k, y->k_bias, &d->in_embd, (struct target){d->k, d->kv_stride}, thread_i,
+                       n_threads);
+        precise_linear(d, &y->v, y->v_bias, &d->in_embd, (struct target){d->v, d->kv_stride}, thread_i,
+                       n_threads);
         pool_barrier(pool);
         rotate_and_store(d, i, thread_i, n_threads);
         pool_barrier(pool);
@@ -487,15 +515,19 @@ static void decoder_pass(void *arg, int thread_i, int n_threads)
         pool_barrier(pool);
         store_attended(d, precise_need_of(&y->o), thread_i, n_threads);
         pool_barrier(pool);
-        precise_linear(d, &y->o, y->o_bias, &d->in_attended, (struct target){d->delta, d->embd_stride}, thread_i, n_threads);
+        precise_linear(d, &y->o, y->o_bias, &d->in_attended, (struct target){d->delta, d->embd_stride},
+                       thread_i, n_threads);
         pool_barrier(pool);
-        struct join before_ffn = {y->post_attn_norm, true, y->ffn_norm, need_of(&y->gate) | need_of(&y->up), NULL, d->batch->n_tokens};
+        struct join before_ffn = {
+            y->post_attn_norm, true, y->ffn_norm, need_of(&y->gate) | need_of(&y->up), NULL,
+            d->batch->n_tokens};
         join_branches(d, &before_ffn, from, thread_i, n_threads);
         from = 1 - from;
         pool_barrier(pool);
         feed_forward(d, y, thread_i, n_threads);
         pool_barrier(pool);
-        linear(d, &y->down, y->down_bias, &d->in_ff, (struct target){d->delta, d->embd_stride}, thread_i, n_threads);
+        linear(d, &y->down, y->down_bias, &d->in_ff, (struct target){d->delta, d->embd_stride}, thread_i,
+               n_threads);
         pool_barrier(pool);
         delta_norm = y->post_ffn_norm;
         has_delta = true;
@@ -505,7 +537,8 @@ static void decoder_pass(void *arg, int thread_i, int n_threads)
     if (thread_i == 0)
         set_columns(&d->in_embd, d->batch->n_logits);
     pool_barrier(pool);
-    struct join before_head = {delta_norm, has_delta, w->head_norm, need_of(&w->head), d->batch->logit_columns, d->batch->n_logits};
+    struct join before_head = {
+        delta_norm, has_delta, w->head_norm, need_of(&w->head), d->batch->logit_columns, d->batch->n_logits};
     join_branches(d, &before_head, from, thread_i, n_threads);
     pool_barrier(pool);
     head_rows(d, thread_i, n_threads);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// sin and cos: reduction to [-pi/4, pi/4] with pi/2 in three parts (the products with the quadrant number are exact while it stays below 2^30), then
-// Taylor polynomials whose first dropped term is below 1e-19.
+// sin and cos: reduction to [-pi/4, pi/4] with pi/2 in three parts (the products with the quadrant number are
+// exact while it stays below 2^30), then Taylor polynomials whose first dropped term is below 1e-19.
 #include "model/rope.h"
 
 #include <math.h>
@@ -20,10 +20,19 @@ void rope_sin_cos(double x, double *sine, double *cosine)
     r -= n * half_pi_2;
     r -= n * half_pi_3;
     double s = r * r;
-    double sin_r = r * (1 + s * (-1.0 / 6 + s * (1.0 / 120 + s * (-1.0 / 5040 + s * (1.0 / 362880 +
-                   s * (-1.0 / 39916800 + s * (1.0 / 6227020800.0 + s * (-1.0 / 1307674368000.0))))))));
-    double cos_r = 1 + s * (-1.0 / 2 + s * (1.0 / 24 + s * (-1.0 / 720 + s * (1.0 / 40320 + s * (-1.0 / 3628800 +
-                   s * (1.0 / 479001600 + s * (-1.0 / 87178291200.0 + s * (1.0 / 20922789888000.0))))))));
+    double sin_r =
+        r * (1 + s * (-1.0 / 6 +
+                      s * (1.0 / 120 + s * (-1.0 / 5040 +
+                                            s * (1.0 / 362880 + s * (-1.0 / 39916800 +
+                                                                     s * (1.0 / 6227020800.0 +
+                                                                          s * (-1.0 / 1307674368000.0))))))));
+    double cos_r =
+        1 + s * (-1.0 / 2 +
+                 s * (1.0 / 24 +
+                      s * (-1.0 / 720 + s * (1.0 / 40320 + s * (-1.0 / 3628800 +
+                                                                s * (1.0 / 479001600 +
+                                                                     s * (-1.0 / 87178291200.0 +
+                                                                          s * (1.0 / 20922789888000.0))))))));
     switch ((long long)n & 3) {
     case 0:
         *sine = sin_r;

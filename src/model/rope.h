@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Rotary position embedding (Su et al. 2021): cosines and sines of a position, computed in double with our own reduction and polynomials, so that they are
-// the same on every machine.
+// Rotary position embedding (Su et al. 2021): cosines and sines of a position, computed in double with our
+// own reduction and polynomials, so that they are the same on every machine.
 #pragma once
 
 #include <stdint.h>

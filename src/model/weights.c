@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Loading in three passes over one list of items: describe (names, shapes, sizes: also the memory plan), place (one block of memory, each
-// item at a 64-byte boundary), fill (pack or decode with all threads). A tensor of a layer that no item asks for is refused by name:
-// a file with parts that are not computed would give wrong text.
+// Loading in three passes over one list of items: describe (names, shapes, sizes: also the memory plan),
+// place (one block of memory, each item at a 64-byte boundary), fill (pack or decode with all threads). A
+// tensor of a layer that no item asks for is refused by name: a file with parts that are not computed would
+// give wrong text.
 #include "model/weights.h"
 
 #include <stdio.h>
@@ -45,9 +46,9 @@ static int add_item(struct loader *l, struct item item)
 
 static int shape_error(struct loader *l, const struct gguf_tensor *t, uint64_t n_cols, uint64_t n_rows)
 {
-    return err_set(l->err, ERR_FORMAT, "tensor '%.*s' is %llu x %llu, expected %llu x %llu", (int)t->name.n, t->name.at,
-                   (unsigned long long)t->ne[0], (unsigned long long)t->ne[1], (unsigned long long)n_cols,
-                   (unsigned long long)n_rows);
+    return err_set(l->err, ERR_FORMAT, "tensor '%.*s' is %llu x %llu, expected %llu x %llu", (int)t->name.n,
+                   t->name.at, (unsigned long long)t->ne[0], (unsigned long long)t->ne[1],
+                   (unsigned long long)n_cols, (unsigned long long)n_rows);
 }
 
 static bool has_shape(const struct gguf_tensor *t, uint64_t n_cols, uint64_t n_rows)
@@ -73,17 +74,21 @@ static int missing(struct loader *l, int layer_i, const char *suffix)
 }
 
 // Rows [first_row, first_row + n_rows) of a tensor as a matrix.
-static int add_matrix(struct loader *l, const struct gguf_tensor *t, struct matrix *m, uint64_t first_row, uint64_t n_rows)
+static int add_matrix(struct loader *l, const struct gguf_tensor *t, struct matrix *m, uint64_t first_row,
+                      uint64_t n_rows)
 {
     size_t bytes = matrix_packed_bytes((enum dtype)t->type->id, n_rows, t->ne[0]);
     if (t->type->decode == NULL || bytes == 0)
-        return err_set(l->err, ERR_UNSUPPORTED, "tensor '%.*s' has type %s, which is not supported", (int)t->name.n, t->name.at,
-                       t->type->name);
+        return err_set(l->err, ERR_UNSUPPORTED, "tensor '%.*s' has type %s, which is not supported",
+                       (int)t->name.n, t->name.at, t->type->name);
     *m = (struct matrix){(enum dtype)t->type->id, (uint32_t)n_rows, (uint32_t)t->ne[0], NULL};
-    return add_item(l, (struct item){.kind = ITEM_MATRIX, .tensor = t, .first_row = first_row, .matrix = m, .bytes = bytes});
+    return add_item(
+        l,
+        (struct item){.kind = ITEM_MATRIX, .tensor = t, .first_row = first_row, .matrix = m, .bytes = bytes});
 }
 
-static int add_whole_matrix(struct loader *l, int layer_i, const char *suffix, struct matrix *m, uint64_t n_cols, uint64_t n_rows)
+static int add_whole_matrix(struct loader *l, int layer_i, const char *suffix, struct matrix *m,
+                            uint64_t n_cols, uint64_t n_rows)
 {
     const struct gguf_tensor *t = find(l, layer_i, suffix);
     if (t == NULL)
@@ -94,7 +99,8 @@ static int add_whole_matrix(struct loader *l, int layer_i, const char *suffix, s
 }
 
 // n values from `first` on of a one-dimensional tensor; absent is fine unless required.
-static int add_vector(struct loader *l, int layer_i, const char *suffix, float **target, uint64_t n, bool required)
+static int add_vector(struct loader *l, int layer_i, const char *suffix, float **target, uint64_t n,
+                      bool required)
 {
     const struct gguf_tensor *t = find(l, layer_i, suffix);
     *target = NULL;
@@ -103,9 +109,11 @@ static int add_vector(struct loader *l, int layer_i, const char *suffix, float *
     if (!has_shape(t, n, 1))
         return shape_error(l, t, n, 1);
     if (t->type->decode == NULL)
-        return err_set(l->err, ERR_UNSUPPORTED, "tensor '%.*s' has type %s, which is not supported", (int)t->name.n, t->name.at,
-                       t->type->name);
-    return add_item(l, (struct item){.kind = ITEM_VECTOR, .tensor = t, .target = (void **)target, .bytes = n * sizeof(float)});
+        return err_set(l->err, ERR_UNSUPPORTED, "tensor '%.*s' has type %s, which is not supported",
+                       (int)t->name.n, t->name.at, t->type->name);
+    return add_item(
+        l, (struct item){
+               .kind = ITEM_VECTOR, .tensor = t, .target = (void **)target, .bytes = n * sizeof(float)});
 }
 
 // Q, K and V, alone or fused as the rows of attn_qkv.
@@ -126,7 +134,8 @@ static int add_qkv(struct loader *l, int i, struct layer *y)
             add_matrix(l, fused, &y->v, n_q + n_kv, n_kv) != 0)
             return -1;
     }
-    if (add_vector(l, i, "attn_q.bias", &y->q_bias, n_q, false) != 0 || add_vector(l, i, "attn_k.bias", &y->k_bias, n_kv, false) != 0)
+    if (add_vector(l, i, "attn_q.bias", &y->q_bias, n_q, false) != 0 ||
+        add_vector(l, i, "attn_k.bias", &y->k_bias, n_kv, false) != 0)
         return -1;
     return add_vector(l, i, "attn_v.bias", &y->v_bias, n_kv, false);
 }
@@ -162,10 +171,12 @@ static int add_embedding_and_head(struct loader *l)
 {
     struct weights *w = l->w;
     struct hparams *h = &w->h;
-    const struct gguf_tensor *embedding = find(l, -1, "token_embd.weight"), *output = find(l, -1, "output.weight");
+    const struct gguf_tensor *embedding = find(l, -1, "token_embd.weight"),
+                             *output = find(l, -1, "output.weight");
     if (embedding == NULL)
         return missing(l, -1, "token_embd.weight");
-    if (embedding->ne[1] == 0 || embedding->ne[1] > UINT32_MAX / 2 || !has_shape(embedding, h->n_embd, embedding->ne[1]))
+    if (embedding->ne[1] == 0 || embedding->ne[1] > UINT32_MAX / 2 ||
+        !has_shape(embedding, h->n_embd, embedding->ne[1]))
         return shape_error(l, embedding, h->n_embd, embedding->ne[1]);
     h->n_vocab = (uint32_t)embedding->ne[1];
     if (add_vector(l, -1, "output_norm.weight", &w->head_norm, h->n_embd, true) != 0 ||
@@ -176,10 +187,15 @@ static int add_embedding_and_head(struct loader *l)
     if (!has_shape(output, h->n_embd, h->n_vocab))
         return shape_error(l, output, h->n_embd, h->n_vocab);
     if (embedding->type->decode == NULL)
-        return err_set(l->err, ERR_UNSUPPORTED, "tensor 'token_embd.weight' has type %s, which is not supported", embedding->type->name);
+        return err_set(l->err, ERR_UNSUPPORTED,
+                       "tensor 'token_embd.weight' has type %s, which is not supported",
+                       embedding->type->name);
     w->embedding_type = embedding->type;
     w->embedding_row_bytes = embedding->size_bytes / h->n_vocab;
-    if (add_item(l, (struct item){.kind = ITEM_ROWS, .tensor = embedding, .target = &w->embedding_rows, .bytes = embedding->size_bytes}) != 0)
+    if (add_item(l, (struct item){.kind = ITEM_ROWS,
+                                  .tensor = embedding,
+                                  .target = &w->embedding_rows,
+                                  .bytes = embedding->size_bytes}) != 0)
         return -1;
     return add_matrix(l, output, &w->head, 0, h->n_vocab);
 }
@@ -192,7 +208,8 @@ static int check_nothing_is_left(struct loader *l)
         for (size_t k = 0; k < l->n_items && !used; k++)
             used = l->items[k].tensor == t;
         if (!used)
-            return err_set(l->err, ERR_UNSUPPORTED, "tensor '%.*s' is not part of what drover computes for architecture %s",
+            return err_set(l->err, ERR_UNSUPPORTED,
+                           "tensor '%.*s' is not part of what drover computes for architecture %s",
                            (int)t->name.n, t->name.at, l->w->h.arch->name);
     }
     return 0;
@@ -266,8 +283,8 @@ static void fill(struct loader *l, const struct item *item, struct pool *pool)
     gguf_forget_tensor(l->g, t);
 }
 
-int weights_load(struct weights *w, const struct gguf *g, struct pool *pool, weights_progress_fn *progress, void *user,
-                 struct err *err)
+int weights_load(struct weights *w, const struct gguf *g, struct pool *pool, weights_progress_fn *progress,
+                 void *user, struct err *err)
 {
     memset(w, 0, sizeof *w);
     struct loader l = {.g = g, .w = w, .err = err};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The weights of one model, packed in one block of memory. Immutable after weights_load(); read by all compute threads.
+// The weights of one model, packed in one block of memory. Immutable after weights_load(); read by all
+// compute threads.
 #pragma once
 
 #include "base/err.h"
@@ -17,10 +18,10 @@ struct layer {
 
 struct weights {
     struct hparams h;
-    struct layer *layers;   // h.n_layer
-    struct matrix head;     // the token embedding when tied
+    struct layer *layers; // h.n_layer
+    struct matrix head;   // the token embedding when tied
     float *head_norm;
-    float *rope_factors;    // n_rot / 2 divisors, or NULL
+    float *rope_factors;                     // n_rot / 2 divisors, or NULL
     const struct dtype_info *embedding_type; // rows as in the file, when the head is another matrix
     void *embedding_rows;                    // NULL: look up in `head`
     size_t embedding_row_bytes;
@@ -30,11 +31,13 @@ struct weights {
 
 typedef bool weights_progress_fn(void *user, uint64_t done_bytes, uint64_t total_bytes);
 
-// Reads and checks hyperparameters and tensor shapes, and computes the memory needed, without touching tensor data.
+// Reads and checks hyperparameters and tensor shapes, and computes the memory needed, without touching tensor
+// data.
 int weights_plan(const struct gguf *g, struct hparams *h, size_t *memory_bytes, struct err *err);
-// Packs everything with all threads of the pool; file pages are dropped as they are done. The file may be closed afterwards.
-int weights_load(struct weights *w, const struct gguf *g, struct pool *pool, weights_progress_fn *progress, void *user,
-                 struct err *err);
+// Packs everything with all threads of the pool; file pages are dropped as they are done. The file may be
+// closed afterwards.
+int weights_load(struct weights *w, const struct gguf *g, struct pool *pool, weights_progress_fn *progress,
+                 void *user, struct err *err);
 void weights_fini(struct weights *w);
 // The fp32 row of a token, not scaled. token_id < h.n_vocab.
 void weights_embed(const struct weights *w, uint32_t token_id, float *out);

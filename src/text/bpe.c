@@ -112,7 +112,6 @@ static int bpe_init(void **state, struct vocabulary *v, const struct vocab_spec 
 }
 
 // ---- Encoding
-// -----------------------------------------------------------------------------------------------------
 
 static bool find_pair(const void *arg, const struct merge_symbol *left, const struct merge_symbol *right,
                       uint32_t *rank, uint32_t *sym)
@@ -190,7 +189,6 @@ static void bpe_encode(struct encoder *e, struct slice fragment, bool is_after_s
 }
 
 // ---- Decoding
-// -----------------------------------------------------------------------------------------------------
 
 static void bpe_decode(const void *state, struct slice text, struct strbuf *out)
 {

@@ -140,7 +140,6 @@ bool pretok_adds_bos(const struct pretok *p)
 }
 
 // ---- Splitting
-// ----------------------------------------------------------------------------------------------------
 
 struct split {
     const struct pretok *p;

@@ -87,7 +87,6 @@ static int spm_init(void **state, struct vocabulary *v, const struct vocab_spec 
 }
 
 // ---- Encoding
-// -----------------------------------------------------------------------------------------------------
 
 static bool find_pair(const void *arg, const struct merge_symbol *left, const struct merge_symbol *right,
                       uint32_t *rank, uint32_t *sym)
@@ -196,7 +195,6 @@ static void spm_encode(struct encoder *e, struct slice fragment, bool is_after_s
 }
 
 // ---- Decoding
-// -----------------------------------------------------------------------------------------------------
 
 static void spm_decode(const void *state, struct slice text, struct strbuf *out)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Chat templates: a Jinja interpreter with the environment that the transformers package uses (jinja2 3.1.6 semantics: trim_blocks,
-// lstrip_blocks, loop controls, `generation` blocks, tojson, raise_exception, strftime_now). Source and data come from outside: depth,
-// steps and output are bounded. A construct that is not known is an error that names it, never wrong text.
+// Chat templates: a Jinja interpreter with the environment that the transformers package uses (jinja2 3.1.6
+// semantics: trim_blocks, lstrip_blocks, loop controls, `generation` blocks, tojson, raise_exception,
+// strftime_now). Source and data come from outside: depth, steps and output are bounded. A construct that is
+// not known is an error that names it, never wrong text.
 #pragma once
 
 #include <stdint.h>
@@ -27,6 +28,8 @@ struct template_input {
     int64_t now_s; // for strftime_now, seconds since 1970, shown as UTC
 };
 
-// Renders into `out` (whose cap bounds the output). ERR_INVALID: the template raised (its message); ERR_UNSUPPORTED: an unknown filter,
-// test or function was reached; ERR_FORMAT: an undefined value or wrong type was used as jinja2 would refuse.
-int template_render(const struct template *t, const struct template_input *in, struct strbuf *out, struct err *err);
+// Renders into `out` (whose cap bounds the output). ERR_INVALID: the template raised (its message);
+// ERR_UNSUPPORTED: an unknown filter, test or function was reached; ERR_FORMAT: an undefined value or wrong
+// type was used as jinja2 would refuse.
+int template_render(const struct template *t, const struct template_input *in, struct strbuf *out,
+                    struct err *err);

@@ -27,7 +27,6 @@ struct tokenizer {
 };
 
 // ---- Lists of ids
-// -------------------------------------------------------------------------------------------------
 
 void tokens_push(struct tokens *t, uint32_t id)
 {
@@ -45,7 +44,6 @@ void tokens_fini(struct tokens *t)
 }
 
 // ---- Making
-// -------------------------------------------------------------------------------------------------------
 
 static void add_piece(struct tokenizer *t, uint32_t id)
 {
@@ -154,7 +152,6 @@ int tokenizer_prepare(struct err *err)
 }
 
 // ---- Encoding
-// -----------------------------------------------------------------------------------------------------
 
 static void encode_fragment(const struct tokenizer *t, struct encoder *e, struct slice text, size_t begin,
                             size_t end)
@@ -189,7 +186,6 @@ void tokenizer_encode(const struct tokenizer *t, struct slice text, bool parse_s
 }
 
 // ---- Looking up
-// ---------------------------------------------------------------------------------------------------
 
 struct slice tokenizer_piece(const struct tokenizer *t, uint32_t id, bool with_special)
 {

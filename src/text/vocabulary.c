@@ -79,7 +79,6 @@ int vocabulary_byte_value(struct slice text)
 }
 
 // ---- Loading
-// ------------------------------------------------------------------------------------------------------
 
 static uint8_t attr_of_type(int32_t type)
 {
@@ -142,7 +141,6 @@ void vocabulary_fini(struct vocabulary *v)
 }
 
 // ---- Detection
-// ----------------------------------------------------------------------------------------------------
 
 static void detect_id(struct vocabulary *v, uint32_t *id, const char *const *texts)
 {

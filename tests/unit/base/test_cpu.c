@@ -60,7 +60,8 @@ static void v2_quota_of_an_ancestor_counts_and_is_rounded_down(void **state)
 
 static void v1_quota_counts_and_is_at_least_one(void **state)
 {
-    put("/proc/self/mountinfo", "31 24 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
+    put("/proc/self/mountinfo",
+        "31 24 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
     put("/proc/self/cgroup", "4:cpu,cpuacct:/x\n0::/\n");
     put("/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us", "50000\n");
     put("/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us", "100000\n");
@@ -84,7 +85,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_cgroup_means_no_quota, fresh_root, remove_root),
-        cmocka_unit_test_setup_teardown(v2_quota_of_an_ancestor_counts_and_is_rounded_down, fresh_root, remove_root),
+        cmocka_unit_test_setup_teardown(v2_quota_of_an_ancestor_counts_and_is_rounded_down, fresh_root,
+                                        remove_root),
         cmocka_unit_test_setup_teardown(v1_quota_counts_and_is_at_least_one, fresh_root, remove_root),
         cmocka_unit_test_setup_teardown(a_container_sees_its_own_group_as_the_mount, fresh_root, remove_root),
     };

@@ -27,6 +27,7 @@ static void long_formats_are_whole(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_cap_holds_and_is_told), cmocka_unit_test(long_formats_are_whole)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_cap_holds_and_is_told),
+                                       cmocka_unit_test(long_formats_are_whole)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,8 @@ static void every_code_point_round_trips(void **state)
 
 static void ill_formed_bytes_are_replaced_one_by_one(void **state)
 {
-    static const char *const bad[] = {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\x80", "\xFF", "\xE0\x9F\xBF"};
+    static const char *const bad[] = {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80",
+                                      "\x80",     "\xFF",         "\xE0\x9F\xBF"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct slice text = slice_of(bad[i]);
         struct strbuf out = STRBUF_INIT(100);

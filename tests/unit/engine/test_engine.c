@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The engine through its door, with a tiny model: what a request's stream is does not depend on what runs beside it; prefixes are shared; sequences that lose
-// their pages go on; stop strings, limits, errors, replay.
+// The engine through its door, with a tiny model: what a request's stream is does not depend on what runs
+// beside it; prefixes are shared; sequences that lose their pages go on; stop strings, limits, errors,
+// replay.
 #include "../model/session.h"
 
 #include "engine/engine.h"
@@ -30,7 +31,11 @@ static void open_world(struct world *w, uint32_t n_slots, uint32_t pool_tokens)
     memset(w, 0, sizeof *w);
     if (gguf_open(&w->gguf, fd, &err) != 0)
         fail_msg("%s", err.message);
-    struct engine_options o = {.n_threads = 2, .kv_type = KV_F16, .level = cpu_best_level(), .n_slots = n_slots, .pool_tokens = pool_tokens};
+    struct engine_options o = {.n_threads = 2,
+                               .kv_type = KV_F16,
+                               .level = cpu_best_level(),
+                               .n_slots = n_slots,
+                               .pool_tokens = pool_tokens};
     if (engine_open(&w->engine, w->gguf, &o, NULL, NULL, &err) != 0)
         fail_msg("%s", err.message);
     close(fd);
@@ -84,7 +89,8 @@ static struct request make_request(struct world *w, uint64_t id, uint32_t kind, 
 {
     struct request r;
     struct strbuf text = STRBUF_INIT(1 << 20);
-    static const char *const words[] = {"the ", "model ", "server ", "answers ", "many ", "people ", "at once ", "and "};
+    static const char *const words[] = {"the ",  "model ",  "server ",  "answers ",
+                                        "many ", "people ", "at once ", "and "};
     request_init(&r);
     for (uint32_t i = 0; i < n_words; i++)
         strbuf_push_text(&text, words[(kind * 5 + i * i + i * kind) % 8]);
@@ -158,7 +164,8 @@ static void streams_are_the_same_alone_and_in_company(void **state)
         static struct world alone;
         run_alone(&alone, i, 4 + 3 * i);
         assert_same_stream(&alone.streams[1], &together.streams[i + 1]);
-        assert_memory_equal(&alone.streams[1].logprob_sum, &together.streams[i + 1].logprob_sum, sizeof(float));
+        assert_memory_equal(&alone.streams[1].logprob_sum, &together.streams[i + 1].logprob_sum,
+                            sizeof(float));
         assert_int_equal(together.streams[i + 1].n_logprobs, 40);
         close_world(&alone);
     }
@@ -325,7 +332,10 @@ static void old_turns_are_dropped_but_never_system_or_last(void **state)
     open_world(&w, 1, 512);
     strbuf_push_text(&messages, "[{\"role\":\"system\",\"content\":\"be brief\"}");
     for (int i = 0; i < 20; i++)
-        strbuf_printf(&messages, ",{\"role\":\"user\",\"content\":\"question %d\"},{\"role\":\"assistant\",\"content\":\"answer\"}", i);
+        strbuf_printf(&messages,
+                      ",{\"role\":\"user\",\"content\":\"question "
+                      "%d\"},{\"role\":\"assistant\",\"content\":\"answer\"}",
+                      i);
     strbuf_push_text(&messages, ",{\"role\":\"user\",\"content\":\"last\"}]");
     static const enum truncate_mode modes[] = {TRUNCATE_REFUSE, TRUNCATE_OLD_TURNS};
     for (int i = 0; i < 2; i++) {

@@ -9,12 +9,18 @@
 
 static struct sampler_scratch scratch;
 
-static struct sample draw(const float *logits, uint32_t n, const struct params *params, const uint32_t *tokens, size_t n_tokens, uint32_t index)
+static struct sample draw(const float *logits, uint32_t n, const struct params *params,
+                          const uint32_t *tokens, size_t n_tokens, uint32_t index)
 {
     float copy[4096];
     struct sample out;
     memcpy(copy, logits, n * sizeof *copy);
-    struct sample_input in = {.logits = copy, .n_vocab = n, .params = params, .tokens = tokens, .n_tokens = n_tokens, .index = index};
+    struct sample_input in = {.logits = copy,
+                              .n_vocab = n,
+                              .params = params,
+                              .tokens = tokens,
+                              .n_tokens = n_tokens,
+                              .index = index};
     sampler_draw(kernels_get(cpu_best_level()), &scratch, &in, &out);
     return out;
 }
@@ -28,7 +34,8 @@ static uint64_t survivors(const float *logits, uint32_t n, const struct params *
     return seen;
 }
 
-static const struct params off = {.temperature = 1, .top_p = 1, .typical_p = 1, .repeat_penalty = 1, .seed = 7};
+static const struct params off = {
+    .temperature = 1, .top_p = 1, .typical_p = 1, .repeat_penalty = 1, .seed = 7};
 
 // ln of 0.4 0.3 0.2 0.1, at ids 1 3 0 2
 static float four[4];
@@ -71,7 +78,8 @@ static void every_filter_keeps_what_it_should(void **state)
         p.typical_p = rows[i].typical_p;
         uint64_t kept = survivors(four, 4, &p);
         if (kept != rows[i].kept)
-            fail_msg("%s: kept %llx, expected %llx", rows[i].what, (unsigned long long)kept, (unsigned long long)rows[i].kept);
+            fail_msg("%s: kept %llx, expected %llx", rows[i].what, (unsigned long long)kept,
+                     (unsigned long long)rows[i].kept);
     }
 }
 
@@ -155,7 +163,8 @@ static void the_same_seed_and_index_draw_the_same(void **state)
         logits[i] = (float)((i * 37) % 11) * 0.3f;
     q.seed = 8;
     for (uint32_t i = 0; i < 200; i++) {
-        assert_int_equal(draw(logits, 1000, &p, NULL, 0, i).token_id, draw(logits, 1000, &p, NULL, 0, i).token_id);
+        assert_int_equal(draw(logits, 1000, &p, NULL, 0, i).token_id,
+                         draw(logits, 1000, &p, NULL, 0, i).token_id);
         same += draw(logits, 1000, &p, NULL, 0, i).token_id == draw(logits, 1000, &q, NULL, 0, i).token_id;
     }
     assert_true(same < 20);
@@ -171,9 +180,12 @@ static void exponentials_are_exact_enough(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_filter_keeps_what_it_should),     cmocka_unit_test(frequencies_follow_the_probabilities),
-        cmocka_unit_test(greedy_takes_the_lowest_of_equal_ids),  cmocka_unit_test(penalties_act_on_the_window_only),
-        cmocka_unit_test(logprobs_are_of_the_raw_distribution),  cmocka_unit_test(the_same_seed_and_index_draw_the_same),
+        cmocka_unit_test(every_filter_keeps_what_it_should),
+        cmocka_unit_test(frequencies_follow_the_probabilities),
+        cmocka_unit_test(greedy_takes_the_lowest_of_equal_ids),
+        cmocka_unit_test(penalties_act_on_the_window_only),
+        cmocka_unit_test(logprobs_are_of_the_raw_distribution),
+        cmocka_unit_test(the_same_seed_and_index_draw_the_same),
         cmocka_unit_test(exponentials_are_exact_enough),
     };
     int failed = cmocka_run_group_tests(tests, set_four, NULL);

@@ -47,7 +47,8 @@ static inline void session_open_fd(struct session *s, int fd, const struct sessi
     s->pages = xcalloc(s->n_pages, sizeof *s->pages);
     for (uint32_t i = 0; i < s->n_pages; i++)
         s->pages[i] = i;
-    struct decoder_options d = {&s->weights, kernels_get(o->level), s->pool, s->kv, s->kv_memory, o->max_batch, o->max_logits};
+    struct decoder_options d = {&s->weights,  kernels_get(o->level), s->pool,      s->kv,
+                                s->kv_memory, o->max_batch,          o->max_logits};
     if (decoder_new(&s->decoder, &d, &err) != 0)
         fail_msg("%s", err.message);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The real models against float64: mean KL divergence (short form, see data/oracle/README.md) and the forced greedy test, beside the figures of llama.cpp
-// b11434 on the same positions. With a half-precision cache, as served.
+// The real models against float64: mean KL divergence (short form, see data/oracle/README.md) and the forced
+// greedy test, beside the figures of llama.cpp b11434 on the same positions. With a half-precision cache, as
+// served.
 #include "session.h"
 
 #include <math.h>
@@ -58,8 +59,9 @@ static uint32_t best_of(const float *logits, uint32_t n)
 }
 
 // Logits of some positions of a prompt, one chunk of at most 512 after the other.
-static void run_prompt(struct session *s, const uint32_t *ids, uint32_t n_ids, const uint32_t *positions, uint32_t n_positions,
-                       void (*take_row)(void *user, uint32_t i, const float *logits), void *user)
+static void run_prompt(struct session *s, const uint32_t *ids, uint32_t n_ids, const uint32_t *positions,
+                       uint32_t n_positions, void (*take_row)(void *user, uint32_t i, const float *logits),
+                       void *user)
 {
     uint32_t next = 0;
     for (uint32_t at = 0; at < n_ids; at += 512) {
@@ -115,7 +117,8 @@ static void check_kl(struct session *s, const struct bar *b)
         k.records += (size_t)n_positions * 8200;
     }
     double kl = k.sum / k.n;
-    printf("%-20s mean KL %.3e (%.2f of llama.cpp's), same first choice %u of %u\n", b->name, kl, kl / b->kl, k.n_top, k.n);
+    printf("%-20s mean KL %.3e (%.2f of llama.cpp's), same first choice %u of %u\n", b->name, kl, kl / b->kl,
+           k.n_top, k.n);
     kl_ratio_sum += kl / b->kl;
     assert_true(kl <= 1.25 * b->kl);
     free(bytes);
@@ -160,8 +163,8 @@ static void check_greedy(struct session *s, const struct bar *b)
             positions[i] = n_ids - 1 + i;
         run_prompt(s, all, n_ids + 47, positions, 48, add_choice, &f);
     }
-    printf("%-20s same choices %d (llama.cpp %d) of %u, largest margin of another choice %.3f\n", b->name, f.same, b->greedy_same, n_prompts * 48,
-           (double)f.worst_margin);
+    printf("%-20s same choices %d (llama.cpp %d) of %u, largest margin of another choice %.3f\n", b->name,
+           f.same, b->greedy_same, n_prompts * 48, (double)f.worst_margin);
     same_sum += f.same;
     bar_sum += b->greedy_same;
     assert_true(f.worst_margin < 0.5f);
@@ -188,7 +191,8 @@ static void real_models_are_as_accurate_as_promised(void **state)
         check_model(&bars[i]);
     if (n_models == 0)
         return;
-    printf("mean over %d models: %.3f of llama.cpp's KL; same choices in sum %d, llama.cpp %d\n", n_models, kl_ratio_sum / n_models, same_sum, bar_sum);
+    printf("mean over %d models: %.3f of llama.cpp's KL; same choices in sum %d, llama.cpp %d\n", n_models,
+           kl_ratio_sum / n_models, same_sum, bar_sum);
     assert_true(kl_ratio_sum / n_models <= 1.1);
     assert_true(same_sum >= bar_sum);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Logits of a sequence are the same bits: alone, in a batch of 2, 8 and 16, with the prompt in chunks of 1, 7, 64 and 512, with 1 and 2 threads, at every CPU level.
+// Logits of a sequence are the same bits: alone, in a batch of 2, 8 and 16, with the prompt in chunks of 1,
+// 7, 64 and 512, with 1 and 2 threads, at every CPU level.
 #include "session.h"
 
 enum { N_IDS = 80, N_ROWS = 4 };
@@ -12,7 +13,8 @@ static void take_rows(struct session *s, uint32_t at, uint32_t n, uint32_t n_bef
 {
     for (uint32_t i = 0, row = 0; i < n; i++)
         if (at + i >= N_IDS - N_ROWS)
-            memcpy(rows + (at + i - (N_IDS - N_ROWS)) * n_vocab, decoder_logits(s->decoder, n_before + row++), n_vocab * sizeof *rows);
+            memcpy(rows + (at + i - (N_IDS - N_ROWS)) * n_vocab, decoder_logits(s->decoder, n_before + row++),
+                   n_vocab * sizeof *rows);
 }
 
 // Runs ids[0..n_seqs) side by side, chunk by chunk, and returns the rows of ids[0].
@@ -32,7 +34,8 @@ static float *run(struct session *s, uint32_t n_seqs, uint32_t chunk)
         for (uint32_t i = 0; i < n; i++)
             if (at + i >= N_IDS - N_ROWS)
                 columns[n_columns++] = (n_seqs - 1) * n + i;
-        decoder_run_batch(s->decoder, &(struct decoder_batch){batch_ids, n * n_seqs, runs, n_seqs, columns, n_columns});
+        decoder_run_batch(s->decoder,
+                          &(struct decoder_batch){batch_ids, n * n_seqs, runs, n_seqs, columns, n_columns});
         take_rows(s, at, n, 0, rows);
     }
     return rows;
@@ -51,8 +54,10 @@ static void check_session(int fd, enum cpu_level level, int n_threads, enum kv_t
 {
     struct session s;
     char what[64];
-    snprintf(what, sizeof what, "%s, %s cache, %d threads", cpu_level_name(level), kv_type_name(kv_type), n_threads);
-    session_open_fd(&s, fd, &(struct session_options){level, n_threads, kv_type, 16 * 96, 16 * N_IDS, N_ROWS});
+    snprintf(what, sizeof what, "%s, %s cache, %d threads", cpu_level_name(level), kv_type_name(kv_type),
+             n_threads);
+    session_open_fd(&s, fd,
+                    &(struct session_options){level, n_threads, kv_type, 16 * 96, 16 * N_IDS, N_ROWS});
     n_vocab = s.weights.h.n_vocab;
     if (expected == NULL)
         expected = run(&s, 1, 512);
@@ -98,7 +103,8 @@ static void tiny_models_give_the_same_bits(void **state)
 
 static void real_models_give_the_same_bits(void **state)
 {
-    static const char *const files[] = {"smollm2-135m-instruct-q4_1.gguf", "gemma3-270m-q4_k_m.gguf", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"};
+    static const char *const files[] = {"smollm2-135m-instruct-q4_1.gguf", "gemma3-270m-q4_k_m.gguf",
+                                        "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"};
     for (size_t i = 0; i < COUNT_OF(files); i++) {
         int fd = open_cached_model(files[i]);
         if (fd < 0)
@@ -111,6 +117,7 @@ static void real_models_give_the_same_bits(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(tiny_models_give_the_same_bits), cmocka_unit_test(real_models_give_the_same_bits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(tiny_models_give_the_same_bits),
+                                       cmocka_unit_test(real_models_give_the_same_bits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,8 @@ static void sines_and_cosines_are_right_to_the_last_bits(void **state)
     for (int i = 0; i < 400000; i++) {
         double x = i < 200000 ? i * 0.01 : i * 2.7, s, c; // up to a million
         rope_sin_cos(x, &s, &c);
-        worst = fmax(worst, fmax(fabs(s - (double)sinl((long double)x)), fabs(c - (double)cosl((long double)x))));
+        worst =
+            fmax(worst, fmax(fabs(s - (double)sinl((long double)x)), fabs(c - (double)cosl((long double)x))));
     }
     printf("largest error %.2g\n", worst);
     assert_true(worst < 1e-15);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Logits of the tiny models, with an f32 cache, against the reference: whole, in parts, token by token, at every level.
+// Logits of the tiny models, with an f32 cache, against the reference: whole, in parts, token by token, at
+// every level.
 #include "session.h"
 
 #include <math.h>
@@ -7,7 +8,8 @@
 static const struct tiny {
     const char *name;
     float tolerance;
-} tiny_models[] = {{"llama", 1e-4f}, {"llama-ropefreqs", 5e-4f}, {"llama-tied", 2e-4f}, {"llama-bias", 2e-4f}, {"qwen2", 5e-4f}, {"gemma3", 2e-4f}};
+} tiny_models[] = {{"llama", 1e-4f},      {"llama-ropefreqs", 5e-4f}, {"llama-tied", 2e-4f},
+                   {"llama-bias", 2e-4f}, {"qwen2", 5e-4f},           {"gemma3", 2e-4f}};
 
 static const struct {
     uint32_t sequence, position;
@@ -43,7 +45,8 @@ static float compare(struct session *s, uint32_t sequence, uint32_t chunk, const
         for (uint32_t i = 0; i < n; i++)
             columns[i] = i;
         struct decoder_run run = {s->pages, at, 0, n};
-        decoder_run_batch(s->decoder, &(struct decoder_batch){sequences[sequence] + at, n, &run, 1, columns, n});
+        decoder_run_batch(s->decoder,
+                          &(struct decoder_batch){sequences[sequence] + at, n, &run, 1, columns, n});
         for (int r = 0; r < 10; r++) {
             if (rows[r].sequence != sequence || rows[r].position < at || rows[r].position >= at + n)
                 continue;
@@ -73,7 +76,8 @@ static void check_model(const struct tiny *t, enum cpu_level level)
     for (size_t c = 0; c < COUNT_OF(chunks); c++)
         for (uint32_t sequence = 0; sequence < 4; sequence++)
             worst = fmaxf(worst, compare(&s, sequence, chunks[c], expected));
-    printf("%-16s %-10s largest difference %.2g, tolerance %.2g\n", t->name, cpu_level_name(level), (double)worst, (double)t->tolerance);
+    printf("%-16s %-10s largest difference %.2g, tolerance %.2g\n", t->name, cpu_level_name(level),
+           (double)worst, (double)t->tolerance);
     assert_true(worst <= t->tolerance);
     session_close(&s);
     close(fd);

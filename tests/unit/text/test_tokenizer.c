@@ -78,7 +78,6 @@ static void encodes(const struct tokenizer *t, struct slice text, bool parse_spe
 }
 
 // ---- Byte-level BPE
-// -----------------------------------------------------------------------------------------------
 
 // 0 a, 1 b, 2 c, 3 Ġ, 4 ab, 5 abc, 6 Ġa, 7 bc, 8 <|im_end|>, 9 <x>, 10 <x><y>, 11 Ã, 12 ©, 13 é as bytes, 14
 // user-defined "a b"
@@ -147,7 +146,6 @@ static void bpe_specials(void **state)
 }
 
 // ---- SPM
-// ----------------------------------------------------------------------------------------------------------
 
 // 0 <unk>, 1 <s>, 2 </s>, 3.. bytes, 259 ▁, 260 a, 261 b, 262 ab, 263 ▁a, 264 ▁ab, 265 ba, 266 user-defined
 // "\n\n", 267 ▁▁
@@ -221,7 +219,6 @@ static void spm_tokens_across_words(void **state)
 }
 
 // ---- Detection
-// ----------------------------------------------------------------------------------------------------
 
 static void what_ends_a_generation(void **state)
 {
@@ -313,7 +310,6 @@ static void odd_vocabularies_are_taken(void **state)
 }
 
 // ---- Hard texts
-// ---------------------------------------------------------------------------------------------------
 
 static struct slice run_of(const char *unit, size_t n_bytes)
 {

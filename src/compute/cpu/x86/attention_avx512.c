@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Attention for AVX-512: attention_body.h with tiles for 32 registers of sixteen lanes; 8 to 16 sums hide the latency of the fma.
+// Attention for AVX-512: attention_body.h with tiles for 32 registers of sixteen lanes; 8 to 16 sums hide the
+// latency of the fma.
 #include "compute/cpu/x86/lanes_avx512.h"
 
 #define TILE_QUERIES   8

@@ -250,7 +250,6 @@ SIMD_INLINE void packed_times_tile(struct kind kind, int w, const struct piece *
 }
 
 // ---- Wide products: a piece of a panel is unpacked once, for all tiles
-// --------------------------------------------
 
 enum { WIDE_UNITS = 16, WIDE_TILES = 4 };
 

@@ -4,9 +4,9 @@
 
 #include <immintrin.h>
 
-// Calls stay calls where inlining everything would take minutes to compile: in sanitizer builds, and in the test
-// build for machines without AVX-512, where another immintrin.h stands in front, which takes the operations from
-// SIMDe. Speed and order mean nothing there.
+// Calls stay calls where inlining everything would take minutes to compile: in sanitizer builds, and in the
+// test build for machines without AVX-512, where another immintrin.h stands in front, which takes the
+// operations from SIMDe. Speed and order mean nothing there.
 #if defined(SIMDE_X86_AVX512_H) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SIMD_PIN(x)           (void)(x)
 #define SIMD_FENCE()          (void)0

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Stands in front of the compiler's immintrin.h when the *_avx512.c sources are built for tests on a machine without AVX-512: SIMDe
-// gives their instructions in terms of AVX2, and what SIMDe lacks follows here, lane by lane or by halves.
+// Stands in front of the compiler's immintrin.h when the *_avx512.c sources are built for tests on a machine
+// without AVX-512: SIMDe gives their instructions in terms of AVX2, and what SIMDe lacks follows here, lane
+// by lane or by halves.
 #pragma once
 
 #include_next <immintrin.h>
@@ -113,8 +114,8 @@ static inline __m256i shim_cvtepi32_epi16(simde__m512i a)
 
 static inline simde__m512d shim_cvtps_pd(__m256 a)
 {
-    union simde_halves r = {
-        .half_pd = {_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1))}};
+    union simde_halves r = {.half_pd = {_mm256_cvtps_pd(_mm256_castps256_ps128(a)),
+                                        _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1))}};
     return r.pd;
 }
 #undef _mm512_cvtps_pd
