@@ -124,7 +124,8 @@ static int group_quota(const char *root, const char *directory, bool v2)
     return MAX((int)(quota / period), 1);
 }
 
-// Where a cgroup hierarchy (v2, or v1 with the cpu controller) is mounted, and which of its groups is seen there: in a container often not "/".
+// Where a cgroup hierarchy (v2, or v1 with the cpu controller) is mounted, and which of its groups is seen
+// there: in a container often not "/".
 struct mount {
     char point[1024], group[1024];
 };
