@@ -97,6 +97,7 @@ void output_finish(struct output *o, struct strbuf *text, size_t *n_released)
 
 void output_drop_released(struct output *o, size_t n)
 {
-    memmove(o->held, o->held + n, (o->n_held - n) * sizeof *o->held);
     o->n_held -= n;
+    if (o->n_held > 0)
+        memmove(o->held, o->held + n, o->n_held * sizeof *o->held);
 }

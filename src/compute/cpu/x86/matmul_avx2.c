@@ -141,7 +141,7 @@ SIMD_INLINE __m256i subtract_offset(struct kind kind, __m256i isum, __m256i pair
         return _mm256_sub_epi32(isum, _mm256_madd_epi16(pairs, _mm256_set1_epi32(sum)));
     }
     memcpy(&sum, block + 40 * w + 4 * c, 4);
-    return _mm256_sub_epi32(isum, _mm256_set1_epi32(sum << kind.offset_shift));
+    return _mm256_sub_epi32(isum, _mm256_set1_epi32(sum * (1 << kind.offset_shift)));
 }
 
 // Where a unit's parts lie, packed or unpacked.
