@@ -47,10 +47,14 @@ def fetch_sources(work):
     return next(work.glob("*/llama.cpp"))
 
 
+def runs(program):
+    return program.exists() and subprocess.run([str(program), "--help"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
 def prepare(cache):
     """The folder of the peer's programs, built when they are not there."""
     folder = cache / "peer" / VERSION
-    if all((folder / "bin" / p).exists() for p in PROGRAMS):
+    if all(runs(folder / "bin" / p) for p in PROGRAMS):
         return folder / "bin"
     missing = [package for tool, package in (("cmake", "cmake"), ("c++", "g++"), ("make", "make")) if shutil.which(tool) is None]
     if missing:
@@ -70,6 +74,7 @@ def prepare(cache):
     whole.mkdir()
     for program in PROGRAMS:
         shutil.copy2(build / "bin" / program, whole)
+    shutil.rmtree(folder / "bin", ignore_errors=True)
     whole.rename(folder / "bin")
     shutil.rmtree(build)
     return folder / "bin"
