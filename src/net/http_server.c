@@ -4,6 +4,7 @@
 #include "net/http.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +19,13 @@
 #include "net/listen.h"
 
 enum {
-    SPARE_FDS = 512,            // files, pipes and sockets that are not connections
-    SPARE_CONNECTIONS = 1024,   // beyond the limit, to answer 503 on
-    HEADER_GRACE_S = 30,        // for a request's headers, beyond the idle timeout
-    LEFT_GRACE_S = 1,           // for a next request of a client that has half-closed
-    EXCESS_GRACE_S = 5,         // for those beyond the limit
-    SPARE_POOL_BYTES = 4 << 10, // of a connection's memory, for the headers of the answer
+    KERNEL_BUFFER_BYTES = 128 << 10, // of one connection, sending; the kernel doubles it
+    SPARE_FDS = 512,                 // files, pipes and sockets that are not connections
+    SPARE_CONNECTIONS = 1024,        // beyond the limit, to answer 503 on
+    HEADER_GRACE_S = 30,             // for a request's headers, beyond the idle timeout
+    LEFT_GRACE_S = 1,                // for a next request of a client that has half-closed
+    EXCESS_GRACE_S = 5,              // for those beyond the limit
+    SPARE_POOL_BYTES = 4 << 10,      // of a connection's memory, for the headers of the answer
 };
 
 // --- the library's callbacks, on server threads ---
@@ -71,12 +73,21 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **r
     request_close(r);
 }
 
+// Else the kernel would take megabytes for a client that never reads, beside what max_stream_bytes allows.
+static void bound_kernel_buffer(int fd)
+{
+    int bytes = KERNEL_BUFFER_BYTES;
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) != 0)
+        log_debug("net", "SO_SNDBUF: %s", strerror(errno));
+}
+
 static void on_connection(void *user, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
     struct http_server *s = user;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        bound_kernel_buffer(fd);
         bool is_excess = atomic_fetch_add(&s->n_connections, 1) >= s->options.max_connections;
         *context = watch_add(s->watch, fd, is_excess, header_deadline(s, is_excess));
     } else {
