@@ -293,6 +293,8 @@ static int on_failed(struct host *h, struct link *l, const struct wire_message *
     struct err why;
     if (failure_decode(&why, m->bytes, m->n, err) != 0)
         return -1;
+    if (why.code == ERR_UNSUPPORTED) // the fault is the file's, which the server holds, not the request's
+        why.code = ERR_FORMAT;
     err_prefix(&why, "unable to load model '%s'", l->model->name);
     log_error("host", "%s", why.message);
     pthread_mutex_lock(&h->mutex);

@@ -391,7 +391,7 @@ static void test_models_that_cannot_load(void **unused)
     small.memory_limit_bytes = 20 << 20;
     hasty.load_timeout_ns = 200 * NS_PER_MS;
     check_load_error("broken", &defaults, ERR_FORMAT, "unable to load model 'bad': not a model file");
-    check_load_error("load_fails", &defaults, ERR_UNSUPPORTED, "unknown architecture 'fake9'");
+    check_load_error("load_fails", &defaults, ERR_FORMAT, "unknown architecture 'fake9'");
     check_load_error("weights=50000000", &small, ERR_NO_MEMORY,
                      "model requires more system memory (0.05 GiB) than is available (0.02 GiB)");
     check_load_error("mute", &hasty, ERR_INTERNAL, "timed out waiting for the model to load");
