@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""A long prompt does not stop the streams beside it, and is not computed twice for two who send it."""
+import json
+import re
+
+from crowd import COUNT, MODEL, Client, ask, count_on, held, load, wait_counts, wait_log
+
+WORDS = " ".join("word%d" % i for i in range(1650))  # some 6,000 tokens
+MAX_STEP = 512  # prompt tokens that one step takes at most
+
+
+def created(line):
+    return json.loads(line)["created_at"]
+
+
+def test_a_running_stream_goes_on_between_the_steps_of_a_long_prompt(server):
+    """By the server's own order of what it did: the stamps of its log and of its lines come from one thread and one clock."""
+    stream = Client(server, "/api/generate", count_on(100), "beside")
+    stream.read_pieces(3)
+    long = Client(server, "/api/generate", {"model": MODEL, "prompt": WORDS, "raw": True, "options": {"temperature": 0, "num_predict": 2, "num_ctx": 8192}}, "long")
+    long.finish()
+    started = re.search(r"time=(\S+)", wait_log(server, "started", "long"))[1]
+    n_prompt = long.last()["prompt_eval_count"]
+    assert n_prompt > 5500
+    stream.finish()
+    between = [line for line in stream.lines if started < created(line) < created(long.lines[0])]
+    assert len(between) >= n_prompt // MAX_STEP, len(between)
+    assert stream.text == ask(server, "/api/generate", count_on(100)).text
+
+
+def test_a_short_prompt_does_not_wait_for_the_end_of_a_long_one(server):
+    long = Client(server, "/api/generate", {"model": MODEL, "prompt": "Another one: " + WORDS, "raw": True, "options": {"temperature": 0, "num_predict": 2, "num_ctx": 8192}}, "slow")
+    wait_log(server, "started", "slow")
+    with held(server):
+        short = Client(server, "/api/generate", count_on(2, seed=3), "quick")
+        wait_counts(server, 2, 0)
+    short.finish()
+    long.finish()
+    assert created(short.lines[0]) < created(long.lines[0])
+
+
+def completion(text):
+    return "/v1/completions", {"model": MODEL, "prompt": text, "max_tokens": 8, "temperature": 0, "seed": 1}
+
+
+def usage(client):
+    value = client.last()["usage"]
+    return value["prompt_tokens"], value["prompt_tokens_details"]["cached_tokens"]
+
+
+def test_the_same_long_prompt_sent_twice_at_once_is_computed_once(server):
+    text = "Shared: " + WORDS[:6500]  # some 2,000 tokens
+    first = Client(server, *completion(text), "first")
+    wait_log(server, "started", "first")
+    with held(server):  # in its prompt, or not even there
+        second = Client(server, *completion(text), "second")
+        other_tail = Client(server, *completion(text + " and another end"), "other-tail")
+        wait_counts(server, 3, 0)
+    n_prompt, n_cached = usage(first.finish())
+    assert n_prompt > 1500 and n_cached < 64
+    n_same, n_cached_by_second = usage(second.finish())
+    assert n_same == n_prompt and n_cached_by_second >= n_prompt - 32
+    assert second.text == first.text
+    n_longer, n_cached_by_third = usage(other_tail.finish())
+    assert n_longer > n_prompt and n_cached_by_third >= n_prompt - 64
+
+
+def test_a_waiter_takes_over_when_the_first_leaves_in_its_prompt(server):
+    text = "Taken over: " + WORDS[:6500]
+    first = Client(server, *completion(text), "leaver")
+    wait_log(server, "started", "leaver")
+    with held(server):
+        second = Client(server, *completion(text), "heir")
+        wait_counts(server, 2, 0)
+        first.leave()
+        wait_counts(server, 1, 0)
+    again = ask(server, *completion(text))
+    assert second.finish().text == again.text and usage(again)[1] >= usage(again)[0] - 32
+
+
+def test_the_answers_beside_a_long_prompt_are_the_same_as_alone(serve, server):
+    """Two prompts of different lengths and a stream, in one server; one after the other in a fresh one."""
+    bodies = [count_on(30), {**count_on(10), "prompt": WORDS[:3000]}, {**count_on(10), "prompt": COUNT + WORDS[:1500]}]
+    together = [c.finish().text for c in [Client(server, "/api/generate", body) for body in bodies]]
+    fresh = serve()
+    load(fresh)
+    assert [ask(fresh, "/api/generate", body).text for body in bodies] == together
