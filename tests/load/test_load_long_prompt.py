@@ -29,7 +29,7 @@ def test_a_running_stream_goes_on_between_the_steps_of_a_long_prompt(server):
 
 
 def test_a_short_prompt_does_not_wait_for_the_end_of_a_long_one(server):
-    long = Client(server, "/api/generate", {"model": MODEL, "prompt": "Another one: " + WORDS, "raw": True, "options": {"temperature": 0, "num_predict": 2, "num_ctx": 8192}}, "slow")
+    long = Client(server, "/api/generate", {"model": MODEL, "prompt": "Another one: " + WORDS[:4300], "raw": True, "options": {"temperature": 0, "num_predict": 2}}, "slow")
     wait_log(server, "started", "slow")
     with held(server):
         short = Client(server, "/api/generate", count_on(2, seed=3), "quick")
@@ -49,24 +49,25 @@ def usage(client):
 
 
 def test_the_same_long_prompt_sent_twice_at_once_is_computed_once(server):
-    text = "Shared: " + WORDS[:6500]  # some 2,000 tokens
+    text = "Shared: " + WORDS[:4300]  # some 2,000 tokens
     first = Client(server, *completion(text), "first")
     wait_log(server, "started", "first")
     with held(server):  # in its prompt, or not even there
         second = Client(server, *completion(text), "second")
         other_tail = Client(server, *completion(text + " and another end"), "other-tail")
         wait_counts(server, 3, 0)
-    n_prompt, n_cached = usage(first.finish())
-    assert n_prompt > 1500 and n_cached < 64
-    n_same, n_cached_by_second = usage(second.finish())
-    assert n_same == n_prompt and n_cached_by_second >= n_prompt - 32
+    clients = [client.finish() for client in (first, second, other_tail)]
+    used = [usage(client) for client in clients]
+    n_prompt = used[0][0]
+    assert n_prompt > 1500 and used[1][0] == n_prompt and used[2][0] > n_prompt
+    # They take turns with the pages and adopt each other's; beside the common part each computes its own last pages.
+    n_computed = [n - n_cached for n, n_cached in used]
+    assert n_prompt - 32 <= sum(n_computed) <= n_prompt + 3 * 32, used
     assert second.text == first.text
-    n_longer, n_cached_by_third = usage(other_tail.finish())
-    assert n_longer > n_prompt and n_cached_by_third >= n_prompt - 64
 
 
 def test_a_waiter_takes_over_when_the_first_leaves_in_its_prompt(server):
-    text = "Taken over: " + WORDS[:6500]
+    text = "Taken over: " + WORDS[:4300]
     first = Client(server, *completion(text), "leaver")
     wait_log(server, "started", "leaver")
     with held(server):
@@ -74,8 +75,9 @@ def test_a_waiter_takes_over_when_the_first_leaves_in_its_prompt(server):
         wait_counts(server, 2, 0)
         first.leave()
         wait_counts(server, 1, 0)
+    second.finish()
     again = ask(server, *completion(text))
-    assert second.finish().text == again.text and usage(again)[1] >= usage(again)[0] - 32
+    assert second.text == again.text and usage(again)[1] >= usage(again)[0] - 32
 
 
 def test_the_answers_beside_a_long_prompt_are_the_same_as_alone(serve, server):
