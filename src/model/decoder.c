@@ -15,11 +15,11 @@ enum {
     MAX_ITEM_QUERIES = 512, // queries of one attention item
 };
 
-// The input of products, in each form that a weight type of that place needs. `rest` is what int8 left out:
-// products that the answer is sensitive to (keys, values, attention's output: an eighth of the work) add it,
-// which halves the whole model's error.
+// The input of products, in each form that a weight type of that place needs. Products that the answer is
+// sensitive to (keys, values, attention's output: an eighth of the work) take `pair`: twice as many columns,
+// the int8 form and then what it left out, whose products are added; this halves the whole model's error.
 struct inputs {
-    struct acts q8, rest, f32;
+    struct acts q8, pair, f32;
 };
 
 struct decoder {
@@ -35,7 +35,7 @@ struct decoder {
     float *attended;  // [max_tokens][q_stride]
     float *gate, *up; // [max_tokens][ff_stride]
     float *angles[2]; // [max_tokens][n_rot] cos, sin: global, local layers
-    float *second;    // [max_tokens][widest of embd_stride, kv_stride] products of the rest
+    float *pairs;     // [2 * max_tokens][widest of embd_stride, kv_stride] products of pairs
     float *local;     // [n_threads][embd_stride] scratch of one thread
     float *residual;  // [n_threads][widest of embd_stride, q_stride] what int8 left out of one column
     float *logits;    // [max_logits][vocab_stride]
@@ -68,11 +68,11 @@ static void *carve(struct carver *c, size_t bytes)
 static void carve_inputs(struct carver *c, struct inputs *in, uint32_t n_columns, uint32_t k)
 {
     in->q8 = (struct acts){ACTS_Q8, n_columns, k, NULL};
-    in->rest = in->q8;
+    in->pair = (struct acts){ACTS_Q8, 2 * n_columns, k, NULL};
     in->f32 = (struct acts){ACTS_F32, n_columns, k, NULL};
     if (k % 32 == 0) {
         in->q8.data = carve(c, acts_bytes(ACTS_Q8, n_columns, k));
-        in->rest.data = carve(c, acts_bytes(ACTS_Q8, n_columns, k));
+        in->pair.data = carve(c, acts_bytes(ACTS_Q8, 2 * n_columns, k));
     }
     in->f32.data = carve(c, acts_bytes(ACTS_F32, n_columns, k));
 }
@@ -97,7 +97,7 @@ static void carve_all(struct carver *c, struct decoder *d, const struct hparams 
     d->attended = carve(c, f * n * d->q_stride);
     d->gate = carve(c, f * n * d->ff_stride);
     d->up = carve(c, f * n * d->ff_stride);
-    d->second = carve(c, f * n * MAX(d->embd_stride, d->kv_stride));
+    d->pairs = carve(c, f * 2 * n * MAX(d->embd_stride, d->kv_stride));
     d->local = carve(c, f * (size_t)n_threads * d->embd_stride);
     d->residual = carve(c, f * (size_t)n_threads * MAX(d->embd_stride, d->q_stride));
     d->logits = carve(c, f * n_logits * d->vocab_stride);
@@ -171,7 +171,7 @@ static struct range share_panels(const struct matrix *m, int thread_i, int n_thr
     return (struct range){MIN(pairs.begin * 2, n_panels), MIN(pairs.end * 2, n_panels)};
 }
 
-enum { NEED_Q8 = 1, NEED_F32 = 2, NEED_REST = 4 };
+enum { NEED_Q8 = 1, NEED_F32 = 2, NEED_PAIR = 4 };
 
 static int need_of(const struct matrix *m)
 {
@@ -180,7 +180,7 @@ static int need_of(const struct matrix *m)
 
 static int precise_need_of(const struct matrix *m)
 {
-    return acts_kind_for(m->type) == ACTS_Q8 ? NEED_Q8 | NEED_REST : NEED_F32;
+    return acts_kind_for(m->type) == ACTS_Q8 ? NEED_PAIR : NEED_F32;
 }
 
 static void store_input(const struct decoder *d, struct inputs *in, int need, uint32_t column, struct range k,
@@ -190,10 +190,11 @@ static void store_input(const struct decoder *d, struct inputs *in, int need, ui
         return;
     if (need & NEED_Q8)
         acts_store(d->o.kernels, &in->q8, column, k.begin, k.end, values);
-    if (need & NEED_REST) {
+    if (need & NEED_PAIR) {
         float *rest = d->residual + (size_t)thread_i * MAX(d->embd_stride, d->q_stride);
-        acts_residual(&in->q8, column, k.begin, k.end, values, rest);
-        acts_store(d->o.kernels, &in->rest, column, k.begin, k.end, rest);
+        acts_store(d->o.kernels, &in->pair, column, k.begin, k.end, values);
+        acts_residual(&in->pair, column, k.begin, k.end, values, rest);
+        acts_store(d->o.kernels, &in->pair, column + in->pair.n_columns / 2, k.begin, k.end, rest);
     }
     if (need & NEED_F32)
         acts_store(d->o.kernels, &in->f32, column, k.begin, k.end, values);
@@ -246,17 +247,22 @@ static void linear(const struct decoder *d, const struct matrix *m, float *bias,
         add_rows(d, m, panels, out, (struct target){bias, 0});
 }
 
-// The same with the rest of the input, where it was stored.
+// The same over pairs: one product of twice as many columns, so that the weights are read once.
 static void precise_linear(const struct decoder *d, const struct matrix *m, float *bias,
                            const struct inputs *in, struct target out, int thread_i, int n_threads)
 {
     struct range panels = share_panels(m, thread_i, n_threads);
-    product(d, m, input_for(m, in), panels, out);
-    if (acts_kind_for(m->type) == ACTS_Q8) {
-        struct target second = {d->second, MAX(d->embd_stride, d->kv_stride)};
-        product(d, m, &in->rest, panels, second);
-        add_rows(d, m, panels, out, second);
+    if (acts_kind_for(m->type) != ACTS_Q8) {
+        linear(d, m, bias, in, out, thread_i, n_threads);
+        return;
     }
+    struct target pairs = {d->pairs, MAX(d->embd_stride, d->kv_stride)};
+    uint32_t n = d->batch->n_tokens, row = panels.begin * PANEL_ROWS;
+    uint32_t end = MIN(panels.end * PANEL_ROWS, m->n_rows);
+    product(d, m, &in->pair, panels, pairs);
+    for (uint32_t c = 0; c < n && row < end; c++)
+        vec_add(d->o.kernels, out.at + c * out.stride + row, pairs.at + c * pairs.stride + row,
+                pairs.at + (n + c) * pairs.stride + row, end - row);
     if (bias != NULL)
         add_rows(d, m, panels, out, (struct target){bias, 0});
 }
@@ -479,7 +485,7 @@ static void head_rows(struct decoder *d, int thread_i, int n_threads)
 static void set_columns(struct inputs *in, uint32_t n)
 {
     in->q8.n_columns = n;
-    in->rest.n_columns = n;
+    in->pair.n_columns = 2 * n;
     in->f32.n_columns = n;
 }
 
