@@ -5,7 +5,7 @@
 usage: check.py [--quick | --long]     --quick: what fits beside the tests in CI; --long: soak and fuzz runs too
 """
 import argparse
-import json
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -55,8 +55,15 @@ def check_names_in_architecture():
 
 
 def check_tidy(build):
+    """One process a file: its analyzer reports va_lists as uninitialized in all files but the first."""
+    def tidy(file):
+        command = ["clang-tidy-14", "--quiet", "-p", build, "--warnings-as-errors=*", file]
+        return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
     files = [f for f in sources(".c") if f.startswith("src/") and "/cpu/" not in f]
-    run("clang-tidy", ["clang-tidy-14", "--quiet", "-p", build, "--warnings-as-errors=*", *files])
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        bad = [done.stdout for done in pool.map(tidy, files) if done.returncode != 0]
+    gate("clang-tidy", not bad, "\n".join(bad))
 
 
 def meson_build(directory, *options, env=None):
@@ -78,8 +85,8 @@ def sanitizer_run(directory, sanitizers, names, env):
     run(f"{directory}: tests", ["meson", "test", "-C", directory, "--no-rebuild", "--print-errorlogs", "-t", "5", *chosen], env=dict(os.environ, **env))
 
 
-# Too slow under a sanitizer, and arithmetic only.
-SLOW = {"accuracy", "invariance"}
+# Real models: too slow under a sanitizer. The tiny models run the same code.
+SLOW = {"accuracy", "invariance", "real_model"}
 
 
 def main():

@@ -71,6 +71,22 @@ static bool read_file(const char *root, const char *path, char *text, size_t siz
     return true;
 }
 
+// Whether the list "0-1,8" of a processor's siblings names none in the set before it.
+static bool is_first_sibling(char *siblings, int cpu, const cpu_set_t *set)
+{
+    char *save = NULL;
+    for (char *part = strtok_r(siblings, ",\n", &save); part; part = strtok_r(NULL, ",\n", &save)) {
+        int from = 0, to = 0;
+        int n = sscanf(part, "%d-%d", &from, &to);
+        if (n == 1)
+            to = from;
+        for (int c = MAX(from, 0); n >= 1 && c <= to && c < cpu; c++)
+            if (CPU_ISSET(c, set))
+                return false;
+    }
+    return true;
+}
+
 // Cores in the affinity mask; a hyperthread whose first sibling is in the mask too does not count.
 static int count_affinity(const char *root)
 {
@@ -83,21 +99,8 @@ static int count_affinity(const char *root)
             continue;
         char path[128], siblings[256];
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
-        bool is_first = true;
-        if (read_file(root, path, siblings, sizeof siblings)) {
-            char *save = NULL;
-            for (char *part = strtok_r(siblings, ",\n", &save); part && is_first;
-                 part = strtok_r(NULL, ",\n", &save)) {
-                int from = 0, to = 0;
-                int n = sscanf(part, "%d-%d", &from, &to);
-                if (n == 1)
-                    to = from;
-                for (int c = from; n >= 1 && c <= to && c < cpu && c < CPU_SETSIZE; c++)
-                    if (c >= 0 && CPU_ISSET(c, &set))
-                        is_first = false;
-            }
-        }
-        count += is_first;
+        if (!read_file(root, path, siblings, sizeof siblings) || is_first_sibling(siblings, cpu, &set))
+            count++;
     }
     return MAX(count, 1);
 }

@@ -44,11 +44,11 @@ static void format_span(int64_t ns, char out[FORMAT_BYTES])
         snprintf(out, FORMAT_BYTES, "About an hour");
     else if (hours < 48)
         snprintf(out, FORMAT_BYTES, "%d hours", (int)hours);
-    else if (hours < 24 * 7 * 2)
+    else if (hours < 24L * 7 * 2)
         snprintf(out, FORMAT_BYTES, "%d days", (int)(hours / 24));
-    else if (hours < 24 * 30 * 2)
+    else if (hours < 24L * 30 * 2)
         snprintf(out, FORMAT_BYTES, "%d weeks", (int)(hours / 24 / 7));
-    else if (hours < 24 * 365 * 2)
+    else if (hours < 24L * 365 * 2)
         snprintf(out, FORMAT_BYTES, "%d months", (int)(hours / 24 / 30));
     else
         snprintf(out, FORMAT_BYTES, "%d years", (int)(minutes / 60 / 24 / 365));
@@ -129,7 +129,7 @@ int64_t format_parse_time(const char *text)
         int hours = 0, minutes = 0;
         if (sscanf(p + 1, "%2d:%2d", &hours, &minutes) != 2)
             return INT64_MIN;
-        offset_s = (hours * 60 + minutes) * 60 * (*p == '-' ? -1 : 1);
+        offset_s = ((int64_t)hours * 60 + minutes) * 60 * (*p == '-' ? -1 : 1);
     } else if (*p != 'Z' && *p != 'z') {
         return INT64_MIN;
     }

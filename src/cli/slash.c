@@ -355,12 +355,13 @@ enum slash_result slash_run(struct chat *c, const char *text, char **begun)
          word = strtok_r(NULL, " \t\n", &save))
         w.at[w.n++] = word;
     const struct command *k = commands;
-    while (k->name != NULL && strcmp(k->name, w.at[0]) != 0 && strcmp(k->alias, w.at[0]) != 0)
+    const char *name = w.n > 0 ? w.at[0] : "";
+    while (k->name != NULL && strcmp(k->name, name) != 0 && strcmp(k->alias, name) != 0)
         k++;
     if (k->name != NULL)
         result = k->run(c, &w, begun);
     else
-        printf("Unknown command '%s'. Type /? for help\n", w.at[0]);
+        printf("Unknown command '%s'. Type /? for help\n", name);
     free(w.copy);
     return result;
 }

@@ -70,7 +70,7 @@ static void store_q8_0(void *keys, void *values, uint32_t slot, const float *k, 
     int8_t *key_codes = keys, *row = (int8_t *)values + (size_t)slot * kv_row(head_dim);
     float *key_scales = (float *)((char *)keys + kv_key_scales_at(head_dim));
     float *value_scales =
-        (float *)((char *)values + kv_value_scales_at(head_dim)) + slot * kv_blocks(head_dim);
+        (float *)((char *)values + kv_value_scales_at(head_dim)) + (size_t)slot * kv_blocks(head_dim);
 
     for (uint32_t block = 0; block < kv_blocks(head_dim); block++) {
         uint32_t begin = block * KV_BLOCK_DIMS, n = MIN(head_dim - begin, KV_BLOCK_DIMS);
@@ -106,16 +106,16 @@ static void store_half(vec_to_half_fn *convert, uint16_t *keys, uint16_t *values
     memset(row + head_dim, 0, (kv_row(head_dim) - head_dim) * sizeof *row);
 }
 
-void kv_store(const struct kernels *kn, enum kv_type type, void *keys, void *values, uint32_t slot,
-              const float *k, const float *v, uint32_t head_dim)
+void kv_store(const struct kernels *kn, const struct kv_place *to, const float *k, const float *v)
 {
-    assert(slot < KV_PAGE_TOKENS);
-    if (type == KV_Q8_0)
-        store_q8_0(keys, values, slot, k, v, head_dim);
-    else if (type == KV_F32)
-        store_f32(keys, values, slot, k, v, head_dim);
+    assert(to->slot < KV_PAGE_TOKENS);
+    if (to->type == KV_Q8_0)
+        store_q8_0(to->keys, to->values, to->slot, k, v, to->head_dim);
+    else if (to->type == KV_F32)
+        store_f32(to->keys, to->values, to->slot, k, v, to->head_dim);
     else
-        store_half(type == KV_F16 ? kn->vec.to_f16 : kn->vec.to_bf16, keys, values, slot, k, v, head_dim);
+        store_half(to->type == KV_F16 ? kn->vec.to_f16 : kn->vec.to_bf16, to->keys, to->values, to->slot, k,
+                   v, to->head_dim);
 }
 
 void attention_run(const struct kernels *kn, const struct attention *a, const struct attention_query *queries,

@@ -23,9 +23,16 @@ bool kv_type_find(const char *name, enum kv_type *type);
 size_t kv_keys_bytes(enum kv_type type, uint32_t head_dim);
 size_t kv_values_bytes(enum kv_type type, uint32_t head_dim);
 
-// Stores one position's key and value of one KV head into its page.
-void kv_store(const struct kernels *kn, enum kv_type type, void *keys, void *values, uint32_t slot,
-              const float *k, const float *v, uint32_t head_dim);
+// Where one position's key and value of one KV head lie.
+struct kv_place {
+    enum kv_type type;
+    uint32_t head_dim;
+    void *keys, *values; // of the page
+    uint32_t slot;       // the position's in the page
+};
+
+// Stores one position's key and value: head_dim values each.
+void kv_store(const struct kernels *kn, const struct kv_place *to, const float *k, const float *v);
 
 struct attention_query {
     const float *q;              // head_dim values, not scaled

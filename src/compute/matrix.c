@@ -37,28 +37,28 @@ size_t matrix_packed_bytes(enum dtype type, uint64_t n_rows, uint64_t n_cols)
 }
 
 // Writes row r's 8 words of codes into a unit that was zeroed.
-static void pack_codes(const struct quant *q, uint8_t *unit, uint32_t r, const uint8_t *codes)
+static void pack_codes(const struct quant *q, uint8_t *unit, size_t r, const uint8_t *codes)
 {
     uint32_t words[PANEL_GROUPS], lines[8] = {0};
     memcpy(words, codes, sizeof words);
     if (q->code_bits == 8) {
         memcpy(lines, words, sizeof lines);
     } else {
-        for (int i = 0; i < 4; i++)
+        for (size_t i = 0; i < 4; i++)
             lines[i] = (words[2 * i] & 0x0f0f0f0f) | (words[2 * i + 1] & 0x0f0f0f0f) << 4;
         for (int g = 0; g < PANEL_GROUPS && q->code_bits == 5; g++)
             lines[4] |= (words[g] >> 4 & 0x01010101) << g;
         for (int g = 0; g < PANEL_GROUPS && q->code_bits == 6; g++)
             lines[4 + g / 4] |= (words[g] >> 4 & 0x03030303) << 2 * (g % 4);
     }
-    for (int i = 0; i < q->code_bits; i++)
+    for (size_t i = 0; i < (size_t)q->code_bits; i++)
         memcpy(unit + PANEL_LINE * i + 4 * r, &lines[i], 4);
 }
 
-void panel_read_codes(const struct quant *q, const uint8_t *codes, uint32_t r, uint8_t out[QUANT_BLOCK])
+void panel_read_codes(const struct quant *q, const uint8_t *codes, size_t r, uint8_t out[QUANT_BLOCK])
 {
     uint32_t words[PANEL_GROUPS], lines[8] = {0};
-    for (int i = 0; i < q->code_bits; i++)
+    for (size_t i = 0; i < (size_t)q->code_bits; i++)
         memcpy(&lines[i], codes + PANEL_LINE * i + 4 * r, 4);
     if (q->code_bits == 8) {
         memcpy(out, lines, sizeof lines);
@@ -75,7 +75,7 @@ void panel_read_codes(const struct quant *q, const uint8_t *codes, uint32_t r, u
 }
 
 // One file block of row r into the panel's block at `to`.
-static void pack_block(const struct quant *q, uint8_t *to, uint32_t r, const struct quant_block *b)
+static void pack_block(const struct quant *q, uint8_t *to, size_t r, const struct quant_block *b)
 {
     if (q->scale == QUANT_SCALE_D) {
         uint8_t *scales = to + panel_codes_bytes(q);
@@ -90,20 +90,20 @@ static void pack_block(const struct quant *q, uint8_t *to, uint32_t r, const str
     if (q->scale == QUANT_SCALE_D_SC32) {
         memcpy(to + 32 + 2 * r, &b->m, 2);
         factors += 32;
-        for (int i = 0; i < 8; i++) {
+        for (size_t i = 0; i < 8; i++) {
             factors[PANEL_ROWS * i + r] = (uint8_t)b->sc[i];
             factors[PANEL_ROWS * (8 + i) + r] = b->mn[i];
         }
     } else {
-        for (int i = 0; i < 16; i++)
+        for (size_t i = 0; i < 16; i++)
             factors[PANEL_ROWS * i + r] = (uint8_t)b->sc[i];
     }
-    for (int i = 0; i < QUANT_SUPER / QUANT_BLOCK; i++)
+    for (size_t i = 0; i < QUANT_SUPER / QUANT_BLOCK; i++)
         pack_codes(q, to + panel_head_bytes(q) + i * panel_codes_bytes(q), r, b->codes + QUANT_BLOCK * i);
 }
 
 // The inverse of pack_block.
-static void read_block(const struct quant *q, const uint8_t *from, uint32_t r, struct quant_block *b)
+static void read_block(const struct quant *q, const uint8_t *from, size_t r, struct quant_block *b)
 {
     if (q->scale == QUANT_SCALE_D) {
         const uint8_t *scales = from + panel_codes_bytes(q);
@@ -117,15 +117,15 @@ static void read_block(const struct quant *q, const uint8_t *from, uint32_t r, s
     if (q->scale == QUANT_SCALE_D_SC32) {
         b->m = half_load(from + 32 + 2 * r);
         factors += 32;
-        for (int i = 0; i < 8; i++) {
+        for (size_t i = 0; i < 8; i++) {
             b->sc[i] = (int8_t)factors[PANEL_ROWS * i + r];
             b->mn[i] = factors[PANEL_ROWS * (8 + i) + r];
         }
     } else {
-        for (int i = 0; i < 16; i++)
+        for (size_t i = 0; i < 16; i++)
             b->sc[i] = (int8_t)factors[PANEL_ROWS * i + r];
     }
-    for (int i = 0; i < QUANT_SUPER / QUANT_BLOCK; i++)
+    for (size_t i = 0; i < QUANT_SUPER / QUANT_BLOCK; i++)
         panel_read_codes(q, from + panel_head_bytes(q) + i * panel_codes_bytes(q), r,
                          b->codes + QUANT_BLOCK * i);
 }

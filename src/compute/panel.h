@@ -55,4 +55,4 @@ static inline size_t panel_float_width(uint64_t n_cols)
 size_t panel_bytes(enum dtype type, uint32_t n_cols);
 
 // Codes of row r in unit `codes`, in order of k (plain, for ref and decoding).
-void panel_read_codes(const struct quant *q, const uint8_t *codes, uint32_t r, uint8_t out[QUANT_BLOCK]);
+void panel_read_codes(const struct quant *q, const uint8_t *codes, size_t r, uint8_t out[QUANT_BLOCK]);

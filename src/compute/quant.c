@@ -142,11 +142,12 @@ void quant_decode(const struct quant *q, const struct quant_block *b, float *out
     int n = q->scale == QUANT_SCALE_D ? QUANT_BLOCK : QUANT_SUPER;
     for (int i = 0; i < n; i++) {
         float code = (float)(b->codes[i] - q->offset);
+        int sub16 = i / 16, sub32 = i / 32;
         if (q->scale == QUANT_SCALE_D)
             out[i] = q->has_min ? d * code + m : d * code;
         else if (q->scale == QUANT_SCALE_D_SC32)
-            out[i] = d * b->sc[i / 32] * code - m * b->mn[i / 32];
+            out[i] = d * b->sc[sub32] * code - m * b->mn[sub32];
         else
-            out[i] = d * b->sc[i / 16] * code;
+            out[i] = d * b->sc[sub16] * code;
     }
 }

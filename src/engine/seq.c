@@ -66,7 +66,7 @@ bool seq_adopt(struct seq *s, struct kvcache *c)
 // All tokens of the page are known and every page before it is a node: it can be a node itself.
 static bool can_be_node(const struct seq *s, uint32_t page_i)
 {
-    return s->n_nodes == page_i && (page_i + 1) * KV_PAGE_TOKENS <= s->tokens.n;
+    return s->n_nodes == page_i && ((size_t)page_i + 1) * KV_PAGE_TOKENS <= s->tokens.n;
 }
 
 enum seq_page seq_next_page(const struct seq *s, const struct kvcache *c)

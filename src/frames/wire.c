@@ -18,7 +18,7 @@ enum { MAX_FRAME = WIRE_HEADER_BYTES + WIRE_MAX_PAYLOAD, COMPACT_AT = 256 * 1024
 void wire_init(struct wire *w, int fd, size_t max_message_bytes, size_t max_queued_bytes)
 {
     *w = (struct wire){.fd = fd};
-    strbuf_init(&w->in, 2 * MAX_FRAME);
+    strbuf_init(&w->in, (size_t)2 * MAX_FRAME);
     strbuf_init(&w->assembly, max_message_bytes);
     strbuf_init(&w->out, max_queued_bytes);
     if (fd >= 0)

@@ -126,7 +126,7 @@ static void push_opening(struct host *h, struct link *l)
 
 int link_start(struct host *h, struct hosted *m, struct err *err)
 {
-    struct child child;
+    struct child child = {.socket = -1};
     if (open_and_spawn(m, &child, err) != 0)
         return -1;
     struct link *l = xcalloc(1, sizeof *l);

@@ -383,8 +383,12 @@ static void rotate_and_store(struct decoder *d, uint32_t layer_i, int thread_i, 
                             y->q_norm, angles);
         norm_and_rotate(d, k, y->k_norm, angles);
         char *at = kv_at(d, run->page_ids[position / KV_PAGE_TOKENS], layer_i, head);
-        kv_store(d->o.kernels, d->o.kv.type, at, at + d->o.kv.keys_bytes, position % KV_PAGE_TOKENS, k, v,
-                 h->head_dim);
+        struct kv_place to = {.type = d->o.kv.type,
+                              .head_dim = h->head_dim,
+                              .keys = at,
+                              .values = at + d->o.kv.keys_bytes,
+                              .slot = position % KV_PAGE_TOKENS};
+        kv_store(d->o.kernels, &to, k, v);
     }
 }
 

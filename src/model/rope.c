@@ -72,7 +72,7 @@ void rope_fini(struct rope *r)
 
 void rope_angles(const struct rope *r, uint32_t position, float *cos_sin)
 {
-    for (uint32_t k = 0; k < r->n_rot / 2; k++) {
+    for (size_t k = 0; k < r->n_rot / 2; k++) {
         double sine, cosine;
         rope_sin_cos(position * r->inverse[k], &sine, &cosine);
         cos_sin[2 * k] = (float)cosine;

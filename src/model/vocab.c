@@ -4,6 +4,7 @@
 // unaligned in the file, so they are copied out.
 #include "model/vocab.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,9 +93,10 @@ static int load_scores(const struct gguf *g, struct vocab *v, struct err *err)
     if (load_words(key, value, v->spec.n_tokens, &words, err) != 0)
         return -1;
     v->scores = words;
+    assert(words != NULL || v->spec.n_tokens == 0);
     for (uint32_t i = 0; is_integer && i < v->spec.n_tokens; i++) {
         int32_t score;
-        memcpy(&score, &v->scores[i], sizeof score);
+        memcpy(&score, (const float *)words + i, sizeof score);
         v->scores[i] = (float)score;
     }
     return 0;

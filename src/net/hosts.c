@@ -38,8 +38,10 @@ static void copy(char *out, size_t size, struct slice s)
     snprintf(out, size, "%.*s", (int)(s.n < size ? s.n : size - 1), s.at);
 }
 
+enum { SCHEME_BYTES = sizeof(((struct hosts_address *)0)->scheme) };
+
 // Takes "scheme://" off. The port that goes with it is the default; without a scheme Ollama's.
-static uint16_t take_scheme(struct slice *s, char scheme[6])
+static uint16_t take_scheme(struct slice *s, char scheme[SCHEME_BYTES])
 {
     static const struct {
         const char *text, *name;
@@ -50,10 +52,10 @@ static uint16_t take_scheme(struct slice *s, char scheme[6])
         if (s->n < n || strncasecmp(s->at, schemes[i].text, n) != 0)
             continue;
         *s = slice_make(s->at + n, s->n - n);
-        strcpy(scheme, schemes[i].name);
+        snprintf(scheme, SCHEME_BYTES, "%s", schemes[i].name);
         return schemes[i].port;
     }
-    strcpy(scheme, "http");
+    snprintf(scheme, SCHEME_BYTES, "http");
     return HOSTS_DEFAULT_PORT;
 }
 

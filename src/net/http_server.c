@@ -35,6 +35,7 @@ static void *on_target(void *user, const char *target, struct MHD_Connection *co
     return request_new(user, connection, target);
 }
 
+// NOLINTNEXTLINE(readability-function-size): the signature is the library's
 static enum MHD_Result on_access(void *user, struct MHD_Connection *connection, const char *url,
                                  const char *method, const char *version, const char *bytes, size_t *n,
                                  void **request)
@@ -176,6 +177,7 @@ struct http_server *http_server_new(const struct http_server_options *options, s
     assert(options->handler != NULL);
     struct http_server *s = xcalloc(1, sizeof *s);
     atomic_init(&s->refs, 1);
+    s->quiet_fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     list_init(&s->requests);
     s->options = *options;
@@ -228,9 +230,11 @@ void http_server_stop_accepting(struct http_server *s)
 {
     if (atomic_exchange(&s->is_draining, true))
         return;
-    int fd = MHD_quiesce_daemon(s->daemon);
-    if (fd >= 0)
-        close(fd);
+    s->quiet_fd = MHD_quiesce_daemon(s->daemon);
+    // The library's threads may still look at it, so it is closed when they have ended. A socket given from
+    // outside is not shut: others may share it.
+    if (s->quiet_fd >= 0 && s->options.listen_fd < 0)
+        shutdown(s->quiet_fd, SHUT_RDWR);
     if (s->unix_path != NULL)
         unlink(s->unix_path);
 }
@@ -267,6 +271,8 @@ void http_server_free(struct http_server *s)
     atomic_store(&s->is_stopping, true);
     leave_all(s);
     MHD_stop_daemon(s->daemon);
+    if (s->quiet_fd >= 0)
+        close(s->quiet_fd);
     watch_free(s->watch);
     server_unref(s);
 }

@@ -126,7 +126,7 @@ int listen_unix(const char *path, struct err *err)
     if (strlen(path) >= sizeof address.sun_path)
         return err_set(err, ERR_INVALID, "cannot listen on %s: the path is longer than %zu bytes", path,
                        sizeof address.sun_path - 1);
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     int fd = open_socket((struct sockaddr *)&address, sizeof address, false);
     if (fd < 0 && errno == EADDRINUSE && is_dead_socket(&address) && unlink(path) == 0)
         fd = open_socket((struct sockaddr *)&address, sizeof address, false);

@@ -295,7 +295,7 @@ static int turn(struct runner *r)
 int runner_main(int argc, char **argv)
 {
     struct runner r = {.is_done = false};
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t n = sizeof address;
     if (getsockname(SOCKET_FD, (struct sockaddr *)&address, &n) != 0 || address.ss_family != AF_UNIX) {
         log_error("runner", "`drover runner` is started by the server, not by hand");

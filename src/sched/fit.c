@@ -78,11 +78,12 @@ int fit_refuse(const struct sched_options *o, const struct sched_plan *plan, uin
     uint64_t fixed = fit_bytes(o, plan, 0);
     uint64_t tokens =
         fixed < room_bytes && plan->bytes_per_token > 0 ? (room_bytes - fixed) / plan->bytes_per_token : 0;
+    unsigned long long fitting = tokens / FIT_PAGE_TOKENS * FIT_PAGE_TOKENS;
     if (tokens >= FIT_LEAST_POOL)
         return err_set(err, ERR_NO_MEMORY,
                        "model requires more system memory (%.2f GiB) than is available (%.2f GiB); a context "
                        "of %llu tokens would fit",
-                       need, have, (unsigned long long)(tokens / FIT_PAGE_TOKENS * FIT_PAGE_TOKENS));
+                       need, have, fitting);
     return err_set(err, ERR_NO_MEMORY,
                    "model requires more system memory (%.2f GiB) than is available (%.2f GiB); a model of at "
                    "most %.2f GiB would fit",

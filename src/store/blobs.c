@@ -36,7 +36,7 @@ bool blob_parse_digest(const char *text, char out[BLOB_DIGEST_BYTES])
 {
     if (strncmp(text, "sha256", 6) != 0 || (text[6] != ':' && text[6] != '-') || strlen(text) != 71)
         return false;
-    strcpy(out, "sha256:");
+    memcpy(out, "sha256:", 7);
     for (int i = 7; i < 71; i++) {
         char c = text[i];
         if (c >= 'A' && c <= 'F')
@@ -56,7 +56,7 @@ void blob_path(const char *directory, const char *digest, char out[BLOB_PATH_BYT
 
 static void hex_of(const unsigned char *bytes, char hex[65])
 {
-    for (int i = 0; i < 32; i++)
+    for (size_t i = 0; i < 32; i++)
         snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
 }
 
@@ -246,7 +246,7 @@ int blob_writer_commit(struct blob_writer *w, char digest[BLOB_DIGEST_BYTES], st
     struct stat ours, theirs;
     int rc = 0;
     EVP_DigestFinal_ex(w->sha, sum, NULL);
-    strcpy(digest, "sha256:");
+    snprintf(digest, BLOB_DIGEST_BYTES, "sha256:");
     hex_of(sum, digest + 7);
     blob_path(w->directory, digest, path);
     bool is_known = fstat(w->fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_size == theirs.st_size;

@@ -59,9 +59,9 @@ static bool parse(struct model_name *out, const char *text)
 {
     struct slice rest = slice_of(text), model, ns, tag;
     const char *colon = strrchr(text, ':'), *slash = strrchr(text, '/');
-    strcpy(out->host, default_host);
-    strcpy(out->ns, default_ns);
-    strcpy(out->tag, default_tag);
+    snprintf(out->host, sizeof out->host, "%s", default_host);
+    snprintf(out->ns, sizeof out->ns, "%s", default_ns);
+    snprintf(out->tag, sizeof out->tag, "%s", default_tag);
 
     bool has_tag = colon != NULL && (slash == NULL || colon > slash);
     if (has_tag && (!cut_last(&rest, ':', &tag) || !take_part(PART_TAG, tag, out->tag)))

@@ -41,13 +41,22 @@ static struct jinja_node *unexpected(struct jinja_parser *p)
 
 // ---- literals ----
 
+// The value of a hexadecimal digit; another character's is larger than any base.
+static int digit_of(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+}
+
 // Up to `max` hexadecimal (or octal) digits at *at; false if there are fewer than `min`.
 static bool read_digits(struct slice s, size_t *at, int base, int min, int max, uint32_t *out)
 {
     int n = 0;
     for (*out = 0; n < max && *at < s.n; n++, (*at)++) {
-        int c = tolower((unsigned char)s.at[*at]);
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 99;
+        int digit = digit_of(s.at[*at]);
         if (digit >= base)
             break;
         *out = *out * (uint32_t)base + (uint32_t)digit;

@@ -71,8 +71,12 @@ static void world_store(struct world *w, const struct kernels *kn)
     const struct attention *a = &w->a;
     for (uint32_t p = 0; p < w->n_positions; p++) {
         size_t page = w->page_ids[p / KV_PAGE_TOKENS] * a->page_stride, at = (size_t)p * a->head_dim;
-        kv_store(kn, a->type, (char *)a->keys + page, (char *)a->values + page, p % KV_PAGE_TOKENS, w->k + at,
-                 w->v + at, a->head_dim);
+        struct kv_place to = {.type = a->type,
+                              .head_dim = a->head_dim,
+                              .keys = (char *)a->keys + page,
+                              .values = (char *)a->values + page,
+                              .slot = p % KV_PAGE_TOKENS};
+        kv_store(kn, &to, w->k + at, w->v + at);
     }
 }
 
