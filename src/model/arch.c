@@ -199,10 +199,12 @@ int hparams_read(struct hparams *h, const struct gguf *g, struct err *err)
     struct slice name = slice_make("", 0);
     uint32_t n_parts = 1;
     memset(h, 0, sizeof *h);
-    if (gguf_get_string(g, "general.architecture", &name, err) != 0 || gguf_get_u32(g, "split.count", &n_parts, err) != 0)
+    if (gguf_get_string(g, "general.architecture", &name, err) != 0 ||
+        gguf_get_u32(g, "split.count", &n_parts, err) != 0)
         return -1;
     if (n_parts > 1)
-        return err_set(err, ERR_UNSUPPORTED, "the model is split over %u files, which is not supported: merge them first", n_parts);
+        return err_set(err, ERR_UNSUPPORTED,
+                       "the model is split over %u files, which is not supported: merge them first", n_parts);
     if (name.n == 0)
         return err_set(err, ERR_FORMAT, "general.architecture is missing");
     h->arch = arch_find(name);
