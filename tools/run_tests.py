@@ -98,6 +98,8 @@ def main():
     run_units(args.build, args.names, totals)
     if not args.units_only:
         run_pytest(args.build, args.names, totals)
+    if args.names and not totals.passed and not totals.failed and not totals.skipped:
+        print(f"no test has a name with {' or '.join(args.names)} in it")
     for line in totals.skipped:
         print(f"skipped: {line}")
     for line in totals.failures:
