@@ -183,9 +183,26 @@ void openai_end_event(struct strbuf *out)
     strbuf_push_text(out, "\n\n");
 }
 
-void openai_end_stream(struct strbuf *out)
+static void push_done(struct strbuf *out)
 {
     strbuf_push_text(out, "data: [DONE]\n\n");
+}
+
+void openai_end_stream(struct strbuf *out, struct generation *g, const char *id_prefix, const char *object)
+{
+    if (g->ask.include_usage) {
+        openai_begin_event(out);
+        struct json_writer w = json_writer_make(out);
+        json_begin_object(&w);
+        openai_write_head(&w, g, id_prefix, object);
+        json_key(&w, "choices");
+        json_begin_array(&w);
+        json_end_array(&w);
+        openai_write_usage(&w, g);
+        json_end_object(&w);
+        openai_end_event(out);
+    }
+    push_done(out);
 }
 
 void openai_write_error(struct generation *g, const struct err *err, struct strbuf *out)
@@ -193,5 +210,5 @@ void openai_write_error(struct generation *g, const struct err *err, struct strb
     openai_begin_event(out);
     reply_write_error(out, ERRORS_OPENAI, err, reply_error_code(err));
     openai_end_event(out);
-    openai_end_stream(out);
+    push_done(out);
 }

@@ -21,7 +21,8 @@ void openai_write_own(struct json_writer *w, const struct generation *g); // "se
 // An event of a stream is `data: JSON` and an empty line.
 void openai_begin_event(struct strbuf *out);
 void openai_end_event(struct strbuf *out);
-void openai_end_stream(struct strbuf *out); // data: [DONE]
+// The end of a stream that went well: a chunk with the usage if it was asked for, then data: [DONE].
+void openai_end_stream(struct strbuf *out, struct generation *g, const char *id_prefix, const char *object);
 void openai_write_error(struct generation *g, const struct err *err, struct strbuf *out);
 
 void openai_models(struct app *app, struct http_request *r);

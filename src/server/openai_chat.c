@@ -168,19 +168,7 @@ static void write_last(struct generation *g, struct strbuf *out)
     if (g->n_pieces == 0)
         write_chunk(g, &empty, true, false, out);
     write_chunk(g, NULL, false, true, out);
-    if (g->ask.include_usage) {
-        openai_begin_event(out);
-        struct json_writer w = json_writer_make(out);
-        json_begin_object(&w);
-        openai_write_head(&w, g, "chatcmpl", "chat.completion.chunk");
-        json_key(&w, "choices");
-        json_begin_array(&w);
-        json_end_array(&w);
-        openai_write_usage(&w, g);
-        json_end_object(&w);
-        openai_end_event(out);
-    }
-    openai_end_stream(out);
+    openai_end_stream(out, g, "chatcmpl", "chat.completion.chunk");
 }
 
 static void write_whole(struct generation *g, const struct piece *all, struct strbuf *out)

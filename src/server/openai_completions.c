@@ -128,19 +128,7 @@ static void write_piece(struct generation *g, const struct piece *p, struct strb
 static void write_last(struct generation *g, struct strbuf *out)
 {
     write_chunk(g, &(struct piece){.text = slice_of("")}, true, out);
-    if (g->ask.include_usage) {
-        openai_begin_event(out);
-        struct json_writer w = json_writer_make(out);
-        json_begin_object(&w);
-        openai_write_head(&w, g, "cmpl", "text_completion");
-        json_key(&w, "choices");
-        json_begin_array(&w);
-        json_end_array(&w);
-        openai_write_usage(&w, g);
-        json_end_object(&w);
-        openai_end_event(out);
-    }
-    openai_end_stream(out);
+    openai_end_stream(out, g, "cmpl", "text_completion");
 }
 
 static void write_whole(struct generation *g, const struct piece *all, struct strbuf *out)
