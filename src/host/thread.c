@@ -38,7 +38,7 @@ void thread_read_budget(struct host *h)
             held_bytes += memory_of_process((int)l->child.pid);
     }
     pthread_mutex_lock(&h->mutex);
-    sched_set_budget(h->sched, memory_budget(&reading, held_bytes, h->options.memory_limit_bytes),
+    sched_set_budget(h->sched, 0, memory_budget(&reading, held_bytes, h->options.memory_limit_bytes),
                      clock_monotonic_ns());
     pthread_mutex_unlock(&h->mutex);
 }

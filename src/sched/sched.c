@@ -449,8 +449,10 @@ void sched_on_finished(struct sched *s, struct sched_request *r, int64_t now_ns)
     settle(s, now_ns);
 }
 
-void sched_set_budget(struct sched *s, uint64_t budget_bytes, int64_t now_ns)
+void sched_set_budget(struct sched *s, uint32_t device_i, uint64_t budget_bytes, int64_t now_ns)
 {
+    if (device_i != 0)
+        return;
     bool is_less = budget_bytes < s->budget_bytes;
     s->budget_bytes = budget_bytes;
     LIST_EACH(&s->models, node)

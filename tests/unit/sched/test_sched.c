@@ -62,7 +62,7 @@ static void world_init(struct world *w, const struct sched_options *o)
     *w = (struct world){.s = sched_new(o), .now = 1000 * SECOND, .answers = true};
     w->a = sched_add_model(w->s, NULL);
     w->b = sched_add_model(w->s, NULL);
-    sched_set_budget(w->s, 1024 * MIB, w->now);
+    sched_set_budget(w->s, 0, 1024 * MIB, w->now);
 }
 
 static bool submit(struct world *w, struct sched_model *m, int i)
@@ -223,7 +223,7 @@ static void test_two_models(void **unused)
     assert_int_equal(w.n_stop, 0);
     sched_free(w.s);
     world_init(&w, &o);
-    sched_set_budget(w.s, 205 * MIB, w.now); // both only one after the other: 100 + 16 of pool, beside it 89
+    sched_set_budget(w.s, 0, 205 * MIB, w.now); // both only one after the other: 100 + 16 of pool, beside it 89
     submit(&w, w.a, 0);
     submit(&w, w.b, 1);
     assert_int_equal(w.n_dispatch, 1);
@@ -437,13 +437,13 @@ static void test_context_that_grows(void **unused)
     finish(&w, 2);
     assert_int_equal(w.a->sizes.pool_tokens, 32768);
     finish(&w, 3);
-    sched_set_budget(w.s, 110 * MIB, w.now);
+    sched_set_budget(w.s, 0, 110 * MIB, w.now);
     w.requests[4].need_tokens = 8192; // fits what is loaded
     submit(&w, w.a, 4);
     assert_int_equal(w.n_fail, 0);
     sched_on_gone(w.s, w.a, w.now); // but not after a reload
     act(&w);
-    sched_set_budget(w.s, 105 * MIB, w.now);
+    sched_set_budget(w.s, 0, 105 * MIB, w.now);
     w.requests[5].need_tokens = 16384;
     submit(&w, w.a, 5);
     assert_int_equal(w.n_fail, 1);

@@ -188,7 +188,7 @@ static void one_event(uint32_t load)
     else if (kind < 88)
         process_fails(i);
     else if (kind < 92)
-        sched_set_budget(w.s, w.budget = (dice(4) == 0 ? dice(200) : 300 + dice(1000)) * MIB, w.now);
+        sched_set_budget(w.s, 0, w.budget = (dice(4) == 0 ? dice(200) : 300 + dice(1000)) * MIB, w.now);
     else if (kind < 94)
         sched_set_keep_alive(w.s, w.models[i], (int64_t)dice(5) * SECOND - SECOND, w.now);
     else if (kind < 95)
@@ -203,7 +203,7 @@ static void one_event(uint32_t load)
 // No more requests, crashes or failures: all that was accepted is served in a bounded number of steps.
 static void calm_down(void)
 {
-    sched_set_budget(w.s, w.budget = 2000 * MIB, w.now);
+    sched_set_budget(w.s, 0, w.budget = 2000 * MIB, w.now);
     for (int step = 0; step < 3000 && w.n_ended < w.n_accepted; step++) {
         for (int i = 0; i < N_MODELS; i++)
             process_goes_on(i);
@@ -242,7 +242,7 @@ static void one_round(int round)
         w.models[i] = sched_add_model(w.s, NULL);
         w.plans[i] = (struct sched_plan){(50 + dice(400)) * MIB, dice(20000), dice(4) == 0 ? 2048 : 32768};
     }
-    sched_set_budget(w.s, w.budget = 900 * MIB, w.now);
+    sched_set_budget(w.s, 0, w.budget = 900 * MIB, w.now);
     act();
     for (int k = 0; k < EVENTS; k++)
         one_event(round % 2 ? 90 : 15);
