@@ -49,7 +49,7 @@ static const struct args_flag logits_flags[] = {
 };
 
 static const struct command commands[] = {
-    {"serve", "start", "", "serve the models of the store over HTTP", NULL, server_main, NULL, 0, 0,
+    {"serve", "start", "", "serve the models of the store over HTTP", NULL, server_main, server_flags, 0, 0,
      .takes_options = true, .loads_options = true},
     {"import", NULL, "FILE.gguf [NAME]", "copy a model file into the store, no server needed", inspect_import,
      NULL, import_flags, 1, 2},

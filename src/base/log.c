@@ -9,8 +9,8 @@
 #include "base/clock.h"
 #include "base/strbuf.h"
 
-static enum log_level threshold = LOG_INFO; // set once at start
-static bool as_json;
+static _Atomic enum log_level threshold = LOG_INFO; // a reload may change them
+static _Atomic bool as_json;
 
 static const char *const names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR"};
 

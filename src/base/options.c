@@ -1,221 +1,71 @@
 // SPDX-License-Identifier: MIT
 // The option table: one row an option, one slot for its value. Four places may fill a slot, each beating the
-// ones below it: a flag, DROVER_X, OLLAMA_X, drover.conf; what none fills keeps the default. Beside it the
-// table of Ollama's variables which this build does not honour. Written once at start by the main thread,
-// read by any thread afterwards.
+// ones below it whatever the order of filling: a flag, DROVER_X, OLLAMA_X, drover.conf; what none fills keeps
+// the default. Slots are atomics and their texts are kept for ever, so that a reload needs no lock on the
+// readers' side; the models' sections are copied out under a mutex.
 #include "base/options.h"
 
 #include <errno.h>
-#include <ini.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/conf.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/paths.h"
 
-extern char **environ;
-
 static const struct row {
     const char *name;
     enum option_type type;
-    const char *value, *help;
+    const char *value;
+    enum option_when when;
+    const char *help;
 } rows[OPTION_COUNT] = {
-#define X(id, name, type, value, help) [id] = {name, type, value, help},
+#define X(id, name, type, value, when, help) [id] = {name, type, value, when, help},
     OPTION_LIST(X)
 #undef X
 };
 
+enum rank { RANK_DEFAULT, RANK_FILE, RANK_OLLAMA, RANK_DROVER, RANK_FLAG };
+
 static struct slot {
-    char *text; // NULL: the default
-    uint64_t uint;
-    int64_t duration_ns;
-    char source[64]; // "": the default
+    _Atomic(const char *) text, source;
+    _Atomic uint64_t uint;
+    _Atomic int64_t duration_ns;
+    enum rank rank; // the main thread's
 } slots[OPTION_COUNT];
 
 static bool for_server;
+static const char *file_in_force = ""; // the main thread's
 
-enum when { WHEN_SET, WHEN_TRUE };
+static struct models {
+    pthread_mutex_t mutex;
+    struct model_settings *at;
+    size_t n;
+} models = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-// Variables of Ollama and of its engine that change nothing here, and why.
-static const struct ignored {
-    const char *name;
-    enum when when;
-    const char *why;
-} ignored[] = {
-    {"OLLAMA_CUDA", WHEN_TRUE, "no GPU support in this build, computing on the CPU"},
-    {"OLLAMA_VULKAN", WHEN_TRUE, "no GPU support in this build, computing on the CPU"},
-    {"OLLAMA_IGPU_ENABLE", WHEN_TRUE, "no GPU support in this build, computing on the CPU"},
-    {"OLLAMA_INTEL_GPU", WHEN_TRUE, "no GPU support in this build, computing on the CPU"},
-    {"OLLAMA_GPU_OVERHEAD", WHEN_TRUE, "no GPU support in this build, computing on the CPU"},
-    {"OLLAMA_SCHED_SPREAD", WHEN_TRUE, "no GPU support in this build, computing on the CPU"},
-    {"CUDA_VISIBLE_DEVICES", WHEN_SET, "no GPU support in this build, computing on the CPU"},
-    {"HIP_VISIBLE_DEVICES", WHEN_SET, "no GPU support in this build, computing on the CPU"},
-    {"ROCR_VISIBLE_DEVICES", WHEN_SET, "no GPU support in this build, computing on the CPU"},
-    {"GGML_VK_VISIBLE_DEVICES", WHEN_SET, "no GPU support in this build, computing on the CPU"},
-    {"HSA_OVERRIDE_GFX_VERSION", WHEN_SET, "no GPU support in this build, computing on the CPU"},
-    {"GPU_DEVICE_ORDINAL", WHEN_SET, "no GPU support in this build, computing on the CPU"},
-    {"OLLAMA_MAX_VRAM", WHEN_SET, "no GPU support in this build, computing on the CPU"},
-    {"OLLAMA_LLM_LIBRARY", WHEN_SET, "this build has one engine, DROVER_CPU picks the CPU level"},
-    {"OLLAMA_NEW_ENGINE", WHEN_SET, "this build has one engine"},
-    {"LLAMA_ARG_FIT", WHEN_SET, "this build has its own memory plan, see DROVER_MEMORY_LIMIT"},
-    {"LLAMA_ARG_FIT_TARGET", WHEN_SET, "this build has its own memory plan, see DROVER_MEMORY_LIMIT"},
-    {"OLLAMA_FLASH_ATTENTION", WHEN_SET,
-     "this build has one way of attention, with the memory needs of flash attention"},
-    {"OLLAMA_GO_TEMPLATE", WHEN_SET, "this build renders chats with the template inside the model file"},
-    {"OLLAMA_DEBUG_LOG_REQUESTS", WHEN_TRUE, "this build never writes down what clients send"},
-    {"OLLAMA_NOPRUNE", WHEN_SET, "this build never removes blobs by itself"},
-    {"OLLAMA_NO_CLOUD", WHEN_SET, "drover never uses a cloud, whatever this says"},
-    {"OLLAMA_REMOTES", WHEN_SET, "drover never uses a cloud"},
-    {"OLLAMA_CLOUD_BASE_URL", WHEN_SET, "drover never uses a cloud"},
-    {"OLLAMA_AUTH", WHEN_SET, "drover never uses a cloud"},
-    {"OLLAMA_API_KEY", WHEN_SET, "drover never uses a cloud"},
-    {"OLLAMA_MAX_TRANSFER_STREAMS", WHEN_SET, "this build does not transfer models"},
-    {"OLLAMA_EXPERIMENT", WHEN_SET, "no longer has a meaning in Ollama either"},
-    {"OLLAMA_TMPDIR", WHEN_SET, "no longer has a meaning in Ollama either"},
-    {"OLLAMA_MULTIUSER_CACHE", WHEN_SET,
-     "no longer has a meaning in Ollama either; common prefixes are always shared here"},
-};
+// ---- Filling a slot ----
 
-// ---- Reading one value ----
-
-// Go's strconv.ParseBool; any other text that is not empty counts as true, as in Ollama.
-static bool read_bool(const char *text)
+static void put(enum option_id id, const struct option_value *value, enum rank rank, const char *source)
 {
-    static const char *const no[] = {"", "0", "f", "F", "false", "FALSE", "False"};
-    for (size_t i = 0; i < COUNT_OF(no); i++)
-        if (strcmp(text, no[i]) == 0)
-            return false;
-    return true;
+    struct slot *s = &slots[id];
+    atomic_store(&s->text, option_value_keep(value->text));
+    atomic_store(&s->source, option_value_keep(source));
+    atomic_store(&s->uint, value->uint);
+    atomic_store(&s->duration_ns, value->duration_ns);
+    s->rank = rank;
 }
 
-static int read_uint(const char *text, uint64_t *value, struct err *err)
+static void put_default(enum option_id id)
 {
-    char *end = NULL;
-    errno = 0;
-    *value = strtoull(text, &end, 10);
-    bool is_number = text[0] >= '0' && text[0] <= '9' && *end == 0;
-    if (!is_number || errno == ERANGE)
-        return err_set(err, ERR_INVALID, "\"%s\" is not a whole number from 0", text);
-    return 0;
-}
-
-// "512", "1.5GiB", "2G", "500MB": K, M, G, T with or without "iB" are powers of 1024, with "B" powers of
-// 1000.
-static int read_bytes(const char *text, uint64_t *value, struct err *err)
-{
-    static const char *const letters = "KMGT";
-    char *end = NULL;
-    double number = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1;
-    const char *unit = end ? end + strspn(end, " ") : "";
-    double scale = 1;
-    const char *letter = *unit != 0 ? strchr(letters, *unit & ~0x20) : NULL;
-    if (letter != NULL) {
-        bool is_decimal = strcasecmp(unit + 1, "b") == 0;
-        for (const char *l = letters; l <= letter; l++)
-            scale *= is_decimal ? 1000 : 1024;
-        unit += is_decimal ? 2 : strcasecmp(unit + 1, "ib") == 0 ? 3 : 1;
-    } else if (strcasecmp(unit, "b") == 0) {
-        unit++;
-    }
-    double bytes = number * scale;
-    if (!(bytes >= 0 && bytes < 9e18) || *unit != 0)
-        return err_set(err, ERR_INVALID, "\"%s\" is not a size such as 2GiB", text);
-    *value = (uint64_t)bytes;
-    return 0;
-}
-
-// 1 or a true word: debug; 2 and more: trace; other text: none.
-static uint64_t read_level(const char *text)
-{
-    static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
-    for (size_t i = 0; i < COUNT_OF(yes); i++)
-        if (strcmp(text, yes[i]) == 0)
-            return 1;
-    uint64_t value = 0;
-    return read_uint(text, &value, NULL) == 0 ? MIN(value, 2) : 0;
-}
-
-// A duration, or a whole number of seconds.
-static int read_duration(const char *text, int64_t *ns, struct err *err)
-{
-    struct err first = {0};
-    if (duration_parse(text, ns, &first) == 0)
-        return 0;
-    char *end = NULL;
-    errno = 0;
-    long long seconds = strtoll(text, &end, 10);
-    if (text[0] == 0 || text[0] == ' ' || *end != 0 || errno == ERANGE)
-        return err_set(err, ERR_INVALID, "%s", first.message);
-    const long long most = INT64_MAX / NS_PER_S;
-    *ns = seconds > most ? INT64_MAX : seconds < -most ? -INT64_MAX : seconds * NS_PER_S;
-    return 0;
-}
-
-static int read_value(enum option_type type, const char *text, struct slot *out, struct err *err)
-{
-    switch (type) {
-    case OPTION_UINT:
-        return read_uint(text, &out->uint, err);
-    case OPTION_BYTES:
-        return read_bytes(text, &out->uint, err);
-    case OPTION_DURATION:
-        return read_duration(text, &out->duration_ns, err);
-    case OPTION_BOOL:
-        out->uint = read_bool(text);
-        return 0;
-    case OPTION_LEVEL:
-        out->uint = read_level(text);
-        return 0;
-    case OPTION_TEXT:
-        return 0;
-    }
-    return 0;
-}
-
-static int fill(enum option_id id, const char *text, const char *source, struct err *err)
-{
-    struct slot value = {0};
-    if (read_value(rows[id].type, text, &value, err) != 0)
-        return -1;
-    value.text = xstrdup(text);
-    snprintf(value.source, sizeof value.source, "%s", source);
-    free(slots[id].text);
-    slots[id] = value;
-    return 0;
-}
-
-static void reset(enum option_id id)
-{
-    free(slots[id].text);
-    slots[id] = (struct slot){0};
-    (void)read_value(rows[id].type, rows[id].value, &slots[id], NULL);
-}
-
-// ---- The environment and the file ----
-
-// Without blanks and quotes at both ends.
-static char *trimmed(const char *text)
-{
-    static const char *const around = " \t\r\n\v\f\"'";
-    text += strspn(text, around);
-    size_t n = strlen(text);
-    while (n > 0 && strchr(around, text[n - 1]) != NULL)
-        n--;
-    return xstrndup(text, n);
-}
-
-static void fill_or_warn(enum option_id id, const char *raw, const char *source)
-{
-    struct err err = {0};
-    char *text = trimmed(raw);
-    if (text[0] != 0 && fill(id, text, source, &err) != 0)
-        log_warn("options", "%s: %s: %s, staying with %s", source, rows[id].name, err.message,
-                 options_text(id));
-    free(text);
+    struct option_value value = {0};
+    (void)option_value_read(&value, rows[id].type, rows[id].help, rows[id].value, NULL); // rows are right
+    put(id, &value, RANK_DEFAULT, "default");
 }
 
 static void variable_name(enum option_id id, const char *prefix, char out[64])
@@ -226,89 +76,31 @@ static void variable_name(enum option_id id, const char *prefix, char out[64])
     out[n] = 0;
 }
 
-static void fill_from_environment(enum option_id id)
+static void fill_from_variable(enum option_id id, const char *name, enum rank rank)
 {
-    static const char *const prefixes[] = {"OLLAMA_", "DROVER_"}; // the later one wins
-    for (size_t i = 0; i < COUNT_OF(prefixes); i++) {
-        char name[64];
-        variable_name(id, prefixes[i], name);
-        const char *value = getenv(name);
-        if (value != NULL)
-            fill_or_warn(id, value, name);
-    }
-}
-
-static int on_setting(void *user, const char *section, const char *name, const char *value)
-{
-    const char *path = user;
-    enum option_id id;
-    if (section[0] != 0) {
-        if (for_server)
-            log_warn("options", "%s: section [%s] has no effect in this build", path, section);
-        return 1;
-    }
-    if (options_find(name, &id))
-        fill_or_warn(id, value, path);
-    else if (for_server)
-        log_warn("options", "%s: unknown option \"%s\"", path, name);
-    return 1;
-}
-
-// The person's own drover.conf, else the machine's.
-static void fill_from_file(void)
-{
-    char own[4096 + 16], directory[4096];
-    options_config_dir(directory);
-    snprintf(own, sizeof own, "%s/drover.conf", directory);
-    const char *const paths[] = {own, "/etc/drover/drover.conf"};
-    for (size_t i = 0; i < COUNT_OF(paths); i++) {
-        if (access(paths[i], R_OK) != 0)
-            continue;
-        int line = ini_parse(paths[i], on_setting, (void *)(uintptr_t)paths[i]);
-        if (line > 0)
-            log_warn("options", "%s: line %d is not `name = value`", paths[i], line);
+    struct err err = {0};
+    struct option_value value;
+    const char *raw = getenv(name);
+    if (raw == NULL || slots[id].rank > rank)
         return;
-    }
-}
-
-static const struct ignored *find_ignored(const char *name)
-{
-    for (size_t i = 0; i < COUNT_OF(ignored); i++)
-        if (strcmp(ignored[i].name, name) == 0)
-            return &ignored[i];
-    return NULL;
-}
-
-static void warn_of_variable(const char *name, const char *raw)
-{
-    enum option_id id;
-    const struct ignored *row = find_ignored(name);
-    char *text = trimmed(raw);
-    bool has_prefix = strncmp(name, "OLLAMA_", 7) == 0;
-    if (row != NULL) {
-        bool applies = row->when == WHEN_TRUE ? read_bool(text) : text[0] != 0;
-        if (applies)
-            log_warn("options", "%s is set: %s", name, row->why);
-    } else if (has_prefix && text[0] != 0 && !options_find(name + 7, &id)) {
-        log_warn("options", "%s is set: no such option is known, ignored", name);
-    }
+    char *text = option_value_trim(raw);
+    int rc = rank == RANK_OLLAMA ? option_value_read_ollama(&value, rows[id].type, rows[id].help, text, &err)
+                                 : option_value_read(&value, rows[id].type, rows[id].help, text, &err);
+    if (text[0] != 0 && rc == 0)
+        put(id, &value, rank, name);
+    else if (text[0] != 0)
+        log_warn("options", "%s: %s: %s, staying with %s", name, rows[id].name, err.message,
+                 options_text(id));
     free(text);
 }
 
-static void warn_of_environment(void)
+static void fill_from_environment(enum option_id id)
 {
-    for (char **e = environ; *e != NULL; e++) {
-        const char *equals = strchr(*e, '=');
-        char name[128];
-        if (equals == NULL || equals - *e >= (ptrdiff_t)sizeof name)
-            continue;
-        memcpy(name, *e, (size_t)(equals - *e));
-        name[equals - *e] = 0;
-        warn_of_variable(name, equals + 1);
-    }
-    if (options_uint(OPT_MAX_LOADED_MODELS) > 1)
-        log_warn("options", "%s is %s: this build loads one model at a time",
-                 options_source(OPT_MAX_LOADED_MODELS), options_text(OPT_MAX_LOADED_MODELS));
+    char name[64];
+    variable_name(id, "OLLAMA_", name);
+    fill_from_variable(id, name, RANK_OLLAMA);
+    variable_name(id, "DROVER_", name);
+    fill_from_variable(id, name, RANK_DROVER);
 }
 
 static void apply_log(void)
@@ -318,27 +110,126 @@ static void apply_log(void)
     log_set_json(strcmp(options_text(OPT_LOG_FORMAT), "json") == 0);
 }
 
+// ---- The file ----
+
+// The file to read now; "": there is none.
+static void choose_file(char out[4096])
+{
+    char directory[4096];
+    const char *configured = options_text(OPT_CONFIG);
+    static const char *const machines = "/etc/drover/drover.conf";
+    options_config_dir(directory);
+    if (configured[0] != 0) {
+        snprintf(out, 4096, "%s", configured);
+        return;
+    }
+    snprintf(out, 4096, "%.4000s/drover.conf", directory);
+    if (access(out, F_OK) != 0)
+        snprintf(out, 4096, "%s", access(machines, F_OK) == 0 ? machines : "");
+}
+
+static int read_file(struct conf *c, option_namer_fn *namer, struct err *err)
+{
+    char path[4096];
+    choose_file(path);
+    *c = (struct conf){.path = ""};
+    return path[0] != 0 ? conf_read(c, path, namer, err) : 0;
+}
+
+static void put_from_file(enum option_id id, const struct conf *c)
+{
+    char source[4096 + 16];
+    if (c->at[id].line == 0) {
+        put_default(id);
+        return;
+    }
+    snprintf(source, sizeof source, "%s:%u", c->path, c->at[id].line);
+    put(id, &c->at[id].value, RANK_FILE, source);
+}
+
+static void take_models(struct conf *c)
+{
+    pthread_mutex_lock(&models.mutex);
+    struct model_settings *old = models.at;
+    models.at = c->models;
+    models.n = c->n_models;
+    c->models = old;
+    pthread_mutex_unlock(&models.mutex);
+    file_in_force = c->path;
+}
+
+int options_load_file(option_namer_fn *namer, struct err *err)
+{
+    struct conf c;
+    int rc = read_file(&c, namer, err);
+    for (int id = 0; rc == 0 && id < OPTION_COUNT; id++)
+        if (slots[id].rank <= RANK_FILE)
+            put_from_file((enum option_id)id, &c);
+    if (rc == 0)
+        take_models(&c);
+    conf_fini(&c);
+    apply_log();
+    return rc;
+}
+
+static void reload_one(enum option_id id, const struct conf *c)
+{
+    const char *now = options_text(id), *wanted = c->at[id].line ? c->at[id].value.text : rows[id].value;
+    bool is_same = strcmp(now, wanted) == 0;
+    if (slots[id].rank > RANK_FILE)
+        return;
+    if (is_same || rows[id].when == OPTION_LIVE)
+        put_from_file(id, c);
+    if (!is_same && rows[id].when == OPTION_LIVE)
+        log_info("options", "%s is now \"%s\" (%s), it was \"%s\"", rows[id].name, wanted, options_source(id),
+                 now);
+    else if (!is_same)
+        log_warn("options", "%s stays \"%s\": \"%s\" takes effect at the next start", rows[id].name, now,
+                 wanted);
+}
+
+int options_reload(option_namer_fn *namer, struct err *err)
+{
+    struct conf c;
+    int rc = read_file(&c, namer, err);
+    if (rc == 0 && c.path[0] == 0 && file_in_force[0] != 0)
+        rc = err_set(err, ERR_NOT_FOUND, "%s is not there any more", file_in_force);
+    for (int id = 0; rc == 0 && id < OPTION_COUNT; id++)
+        reload_one((enum option_id)id, &c);
+    if (rc == 0) {
+        take_models(&c);
+        apply_log();
+    }
+    conf_fini(&c);
+    return rc;
+}
+
 void options_load(bool is_server)
 {
+    struct err err = {0};
     for_server = is_server;
     for (int id = 0; id < OPTION_COUNT; id++)
-        reset((enum option_id)id);
+        put_default((enum option_id)id);
     fill_from_environment(OPT_LOG_FORMAT); // before the first warning is written
     apply_log();
-    fill_from_file();
     for (int id = 0; id < OPTION_COUNT; id++)
-        fill_from_environment((enum option_id)id);
+        if (id != OPT_LOG_FORMAT)
+            fill_from_environment((enum option_id)id);
     apply_log();
     if (is_server)
-        warn_of_environment();
+        options_warn_of_environment();
+    else if (options_load_file(NULL, &err) != 0)
+        log_warn("options", "%s: the file is not used", err.message);
 }
 
 // ---- Access ----
 
 int options_set(enum option_id id, const char *text, struct err *err)
 {
-    if (fill(id, text, "flag", err) != 0)
+    struct option_value value;
+    if (option_value_read(&value, rows[id].type, rows[id].help, text, err) != 0)
         return err_prefix(err, "%s", rows[id].name);
+    put(id, &value, RANK_FLAG, "flag");
     apply_log();
     return 0;
 }
@@ -360,22 +251,24 @@ bool options_find(const char *name, enum option_id *id)
 
 const char *options_text(enum option_id id)
 {
-    return slots[id].text ? slots[id].text : rows[id].value;
+    const char *text = atomic_load(&slots[id].text);
+    return text != NULL ? text : rows[id].value;
 }
 
 uint64_t options_uint(enum option_id id)
 {
-    return slots[id].uint;
+    return atomic_load(&slots[id].uint);
 }
 
 int64_t options_duration_ns(enum option_id id)
 {
-    return slots[id].duration_ns;
+    return atomic_load(&slots[id].duration_ns);
 }
 
 const char *options_source(enum option_id id)
 {
-    return slots[id].source[0] ? slots[id].source : "default";
+    const char *source = atomic_load(&slots[id].source);
+    return source != NULL ? source : "default";
 }
 
 const char *options_help(enum option_id id)
@@ -393,13 +286,35 @@ enum option_type options_type(enum option_id id)
     return rows[id].type;
 }
 
-void options_print(FILE *out)
+enum option_when options_when(enum option_id id)
 {
-    fprintf(out, "%-18s %-22s %-22s %s\n", "OPTION", "VALUE", "SOURCE", "MEANING");
-    for (int i = 0; i < OPTION_COUNT; i++) {
-        enum option_id id = (enum option_id)i;
-        const char *text = options_text(id);
-        fprintf(out, "%-18s %-22s %-22s %s\n", rows[i].name, text[0] ? text : "-", options_source(id),
-                rows[i].help);
+    return rows[id].when;
+}
+
+const char *options_file(void)
+{
+    return file_in_force;
+}
+
+bool options_find_model(const char *name, struct model_settings *out)
+{
+    bool is_found = false;
+    pthread_mutex_lock(&models.mutex);
+    for (size_t i = 0; i < models.n && !is_found; i++) {
+        is_found = strcasecmp(models.at[i].name, name) == 0;
+        if (is_found)
+            *out = models.at[i];
     }
+    pthread_mutex_unlock(&models.mutex);
+    return is_found;
+}
+
+bool options_read_model_at(size_t index, struct model_settings *out)
+{
+    pthread_mutex_lock(&models.mutex);
+    bool is_there = index < models.n;
+    if (is_there)
+        *out = models.at[index];
+    pthread_mutex_unlock(&models.mutex);
+    return is_there;
 }

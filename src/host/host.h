@@ -31,6 +31,17 @@ struct host_options {
     uint64_t max_waiting_bytes;  // of queued requests; 256 MiB
 };
 
+// What a configuration says of one model; it counts when the model is loaded next.
+struct host_model_settings {
+    uint32_t num_parallel;   // 0: as for all models
+    uint32_t context_length; // 0: as for all models
+    const char *kv_type;     // NULL: as for all models
+    int n_threads;           // 0: as for all models
+    bool has_keep_alive;     // else as for all models
+    int64_t keep_alive_ns;   // negative: for ever
+    bool is_pinned;          // never unloaded to make room or when idle
+};
+
 // Which model a request wants; copied by host_submit.
 struct host_model {
     const char *blob_digest; // "sha256:..." of the weights: the runner's key
@@ -38,6 +49,7 @@ struct host_model {
     const char *name;            // display name with tag, as /api/ps shows it
     const char *manifest_digest; // 64 hex
     const char *details_json;    // the object /api/ps and /api/tags show as "details"
+    struct host_model_settings settings;
 };
 
 typedef void host_event_fn(void *user, const struct event *e);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/build.h"
+#include "server/config.h"
 #include "server/kept.h"
 #include "server/models.h"
 #include "server/worker.h"
@@ -234,7 +235,8 @@ static void submit_model(struct generation *g, const struct stored_model *m, str
                   .blob_path = m->model_path,
                   .name = m->display_name,
                   .manifest_digest = m->manifest_digest,
-                  .details_json = strbuf_text(&details)},
+                  .details_json = strbuf_text(&details),
+                  .settings = config_model_settings(m->display_name)},
         .has_keep_alive = g->ask.has_keep_alive,
         .keep_alive_ns = g->ask.keep_alive_ns,
         .unload = g->ask.is_empty && g->ask.has_keep_alive && g->ask.keep_alive_ns == 0,

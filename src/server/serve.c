@@ -20,26 +20,37 @@
 #include "net/hosts.h"
 #include "net/http.h"
 #include "server/app.h"
+#include "server/config.h"
 #include "server/reply.h"
 #include "server/routes.h"
 
 enum { DRAIN_S = 30, FLUSH_MS = 1000, TICK_MS = 20, MAX_WAITING_BYTES = 256 << 20 };
 
 // ---- Arguments ----
+const struct args_flag server_flags[] = {
+    {"print-config", 0, ARGS_SWITCH, NULL, "print every option, its value and where it came from, and end"},
+    {"json", 0, ARGS_SWITCH, NULL, "with --print-config: as JSON"},
+    {NULL},
+};
+
 // Every option is a flag. -1: go on; else the exit code.
 static int read_arguments(int argc, char **argv)
 {
     struct args a;
     struct err err = {0};
     int code = -1;
-    if (args_parse(&a, NULL, true, argc, argv, &err) == 0 && a.n_operands > 0)
+    if (args_parse(&a, server_flags, true, argc, argv, &err) == 0 && a.n_operands > 0)
         err_set(&err, ERR_INVALID, "unexpected argument '%s'", a.operands[0]);
+    if (err.code == ERR_NONE && args_has(&a, "json") && !args_has(&a, "print-config"))
+        err_set(&err, ERR_INVALID, "--json needs --print-config");
     if (err.code != ERR_NONE) {
         fprintf(stderr, "Error: %s\nTry 'drover serve --help'.\n", err.message);
         code = 2;
-    } else if (a.wants_help) {
-        fputs("Usage: drover serve [FLAGS]\n\nFlags:\n", stdout);
-        args_print_flags(stdout, NULL, true);
+    } else if (options_load_file(config_name_model, &err) != 0) {
+        fprintf(stderr, "Error: %s\n", err.message);
+        code = 1;
+    } else if (args_has(&a, "print-config")) {
+        config_print(stdout, args_has(&a, "json"));
         code = 0;
     }
     args_fini(&a);
@@ -226,9 +237,6 @@ int server_main(int argc, char **argv)
     int code = read_arguments(argc, argv);
     if (code >= 0)
         return code;
-    log_set_json(strcmp(options_text(OPT_LOG_FORMAT), "json") == 0);
-    if (options_uint(OPT_DEBUG) > 0)
-        log_set_level(options_uint(OPT_DEBUG) > 1 ? LOG_TRACE : LOG_DEBUG);
     block_signals(&stopping);
     if (serve(&stopping, &err) != 0) {
         fprintf(stderr, "Error: %s\n", err.message);

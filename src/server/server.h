@@ -3,6 +3,10 @@
 // finds models in store/ and hands every generation to host/; it never reads a model file and never computes.
 #pragma once
 
+#include "base/args.h"
+
+extern const struct args_flag server_flags[];
+
 // `drover serve [OPTIONS]`; argv[0] is the command's name. Loads the options (environment, then the flags
 // given here), serves until SIGTERM or SIGINT, lets running requests finish for up to 30 s, and returns the
 // exit code: 0, 1 (could not serve), 2 (usage). Call it in the main thread before other threads exist: it
