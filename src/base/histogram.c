@@ -21,6 +21,13 @@ void histogram_add(struct histogram *h, const double *bounds, double value, uint
     h->sum += value * (double)times;
 }
 
+void histogram_merge(struct histogram *into, const struct histogram *other)
+{
+    for (int i = 0; i <= HISTOGRAM_MAX_BOUNDS; i++)
+        into->counts[i] += other->counts[i];
+    into->sum += other->sum;
+}
+
 uint64_t histogram_count(const struct histogram *h)
 {
     uint64_t n = 0;

@@ -17,4 +17,5 @@ extern const double HISTOGRAM_WAITS[], HISTOGRAM_TOKEN_GAPS[], HISTOGRAM_DURATIO
     HISTOGRAM_WIDTHS[];
 
 void histogram_add(struct histogram *h, const double *bounds, double value, uint64_t times);
+void histogram_merge(struct histogram *into, const struct histogram *other); // of the same bounds
 uint64_t histogram_count(const struct histogram *h);

@@ -334,6 +334,7 @@ static void count_step(struct engine *e, int64_t started_ns)
     batch_learn(e, step_ns);
     e->stats.n_steps++;
     e->stats.step_ns += step_ns;
+    histogram_add(&e->stats.step_width, HISTOGRAM_WIDTHS, e->batch.n_runs, 1);
     e->stats.n_prompt_tokens += e->n_prefill;
 }
 

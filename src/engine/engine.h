@@ -15,6 +15,7 @@
 
 #include "base/cpu.h"
 #include "base/err.h"
+#include "base/histogram.h"
 #include "base/strbuf.h"
 #include "compute/attention.h"
 #include "frames/event.h"
@@ -58,7 +59,8 @@ struct engine_stats {
         kv_tokens_total;                // by running sequences; kept for reuse; in all
     uint32_t n_running, context_length; // context_length: default num_ctx
     uint64_t n_steps, n_prompt_tokens, n_cached_tokens, n_generated_tokens, n_preemptions;
-    int64_t step_ns; // spent in steps
+    int64_t step_ns;             // spent in steps
+    struct histogram step_width; // HISTOGRAM_WIDTHS: sequences that a step served
 };
 void engine_read_stats(const struct engine *e, struct engine_stats *out);
 

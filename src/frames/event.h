@@ -53,6 +53,8 @@ struct event {
     int64_t prompt_ns, generate_ns; // time spent on the prompt (what was evaluated) and on generating
     // EVENT_ERROR
     struct err error;
+    // Put in by the front, never on the wire: how long the request waited for a slot, and for its model
+    int64_t queue_ns, load_ns;
 };
 
 void event_encode(const struct event *e, struct strbuf *out);

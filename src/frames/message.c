@@ -107,9 +107,15 @@ void runner_stats_encode(const struct runner_stats *s, struct strbuf *out)
 {
     pack_u64(out, s->memory_bytes);
     pack_u64(out, s->kv_tokens_used);
+    pack_u64(out, s->kv_tokens_cached);
     pack_u64(out, s->kv_tokens_total);
-    pack_u64(out, s->n_steps);
     pack_u32(out, s->n_running);
+    pack_u64(out, s->n_steps);
+    pack_u64(out, s->n_preemptions);
+    pack_i64(out, s->step_ns);
+    for (int i = 0; i <= HISTOGRAM_MAX_BOUNDS; i++)
+        pack_u64(out, s->step_width.counts[i]);
+    pack_u64(out, (uint64_t)s->step_width.sum); // of whole numbers
 }
 
 int runner_stats_decode(struct runner_stats *s, const void *bytes, size_t n, struct err *err)
@@ -117,9 +123,15 @@ int runner_stats_decode(struct runner_stats *s, const void *bytes, size_t n, str
     struct cursor c = cursor_make(bytes, n);
     s->memory_bytes = cursor_u64(&c);
     s->kv_tokens_used = cursor_u64(&c);
+    s->kv_tokens_cached = cursor_u64(&c);
     s->kv_tokens_total = cursor_u64(&c);
-    s->n_steps = cursor_u64(&c);
     s->n_running = cursor_u32(&c);
+    s->n_steps = cursor_u64(&c);
+    s->n_preemptions = cursor_u64(&c);
+    s->step_ns = unpack_i64(&c);
+    for (int i = 0; i <= HISTOGRAM_MAX_BOUNDS; i++)
+        s->step_width.counts[i] = cursor_u64(&c);
+    s->step_width.sum = (double)cursor_u64(&c);
     return whole(&c, "statistics", err);
 }
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/histogram.h"
 #include "base/strbuf.h"
 
 enum frame_type {
@@ -63,9 +64,13 @@ struct load_progress {
     uint64_t done, total;
 };
 
+// Counters start at 0 with the process.
 struct runner_stats {
-    uint64_t memory_bytes, kv_tokens_used, kv_tokens_total, n_steps;
+    uint64_t memory_bytes, kv_tokens_used, kv_tokens_cached, kv_tokens_total; // cached: kept for reuse
     uint32_t n_running;
+    uint64_t n_steps, n_preemptions;
+    int64_t step_ns;             // spent in steps
+    struct histogram step_width; // HISTOGRAM_WIDTHS: sequences that a step served
 };
 
 void hello_encode(struct strbuf *out);

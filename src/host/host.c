@@ -53,6 +53,7 @@ static int start_thread(struct host *h, struct err *err)
 
 static void free_model(struct hosted *m)
 {
+    free(m->first_name);
     free(m->blob_digest);
     free(m->blob_path);
     free(m->name);
@@ -68,6 +69,7 @@ static void destroy(struct host *h)
     LIST_EACH_SAFE(&h->models, node, after)
     free_model(LIST_OWNER(node, struct hosted, all));
     sched_free(h->sched);
+    history_fini(&h->history);
     if (h->epoll_fd >= 0)
         close(h->epoll_fd);
     if (h->wake_fd >= 0)
@@ -104,6 +106,8 @@ int host_new(struct host **out, const struct host_options *o, struct err *err)
     list_init(&h->jobs);
     list_init(&h->cancels);
     list_init(&h->unloads);
+    list_init(&h->to_cancel);
+    history_init(&h->history, HOST_HISTORY);
     list_init(&h->links);
     strbuf_init(&h->scratch, 4 * FRAMES_MAX_REPLY_BYTES);
     strbuf_init(&h->message, FRAMES_MAX_REQUEST_BYTES);
@@ -149,6 +153,7 @@ static struct hosted *find_model(struct host *h, const struct host_model *wanted
     if (m == NULL) {
         m = xcalloc(1, sizeof *m);
         m->blob_digest = xstrdup(wanted->blob_digest);
+        m->first_name = xstrdup(wanted->name);
         m->sched = sched_add_model(h->sched, m);
         list_push(&h->models, &m->all);
     }
@@ -230,6 +235,9 @@ bool host_cancel(struct host *h, struct job *j)
     bool closed_now = job_close(h, j);
     if (closed_now) {
         h->n_cancelled++;
+        struct err left = {0};
+        err_set(&left, ERR_CANCELLED, "the client left");
+        record_end(h, j, DONE_STOP, &left);
         if (sched_cancel(h->sched, &j->sched, clock_monotonic_ns()))
             note_cancel(h, j);
     }
@@ -260,7 +268,7 @@ uint32_t host_queue_depth(const struct host *h)
 {
     struct sched_counts counts;
     read_counts(h, &counts);
-    return counts.n_waiting;
+    return counts.n_queued;
 }
 
 uint32_t host_retry_after_s(const struct host *h)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/histogram.h"
 #include "frames/event.h"
 #include "frames/request.h"
 
@@ -52,6 +53,13 @@ struct host_model {
     struct host_model_settings settings;
 };
 
+// Who asked, for those who look in (host_record). Copied by host_submit, cut where too long; NULL: unknown.
+struct host_label {
+    const char *request_id; // what people call it by; not necessarily unique
+    const char *route;
+    const char *client; // nothing secret
+};
+
 typedef void host_event_fn(void *user, const struct event *e);
 
 int host_new(struct host **out, const struct host_options *options, struct err *err);
@@ -60,6 +68,7 @@ void host_free(struct host *h); // stops every runner; every open job gets EVENT
 
 struct host_submission {
     struct host_model model;
+    struct host_label label;
     struct request *request; // from malloc; taken, also on failure; its id is set here. NULL: only load the
                              // model (EVENT_DONE with DONE_LOAD)
     bool has_keep_alive;
@@ -81,9 +90,11 @@ struct job *host_submit(struct host *h, const struct host_submission *s, struct 
 // did not come. False: it did, or the job was cancelled before.
 bool host_cancel(struct host *h, struct job *j);
 void job_unref(struct job *j); // the submitter's reference; call once when done with j
+// How long it waited so far, or in all once it runs: for a slot, and for its model to be loaded.
+void host_read_waits(struct host *h, const struct job *j, int64_t *queue_ns, int64_t *load_ns);
 
 uint32_t host_retry_after_s(const struct host *h);
-uint32_t host_queue_depth(const struct host *h);
+uint32_t host_queue_depth(const struct host *h); // requests that wait and have no slot promised
 
 // ---- Looking in ----
 struct host_model_status {
@@ -107,6 +118,91 @@ struct host_status {
 };
 void host_status_read(struct host *h, struct host_status *out); // never waits for a runner
 void host_status_fini(struct host_status *s);
+
+// ---- Requests, one by one ----
+enum host_phase {
+    HOST_QUEUED,   // waits for its turn
+    HOST_LOADING,  // waits for its model to be loaded, a slot is promised to it
+    HOST_PROMPT,   // has a slot, no token yet
+    HOST_DECODING, // tokens come
+    HOST_ENDED,
+    HOST_PHASE_COUNT
+};
+enum { HOST_HISTORY = 1000 }; // ended requests that are remembered, the oldest goes
+
+struct host_record {
+    char request_id[132], route[48], client[80], model[256];
+    enum host_phase phase;
+    uint32_t position; // in its model's queue, 1: the next; 0: it does not wait
+    int64_t arrived_wall_ns;
+    int64_t queue_ns, load_ns; // waited so far, or in all
+    int64_t first_token_ns;    // since its arrival; 0: none yet
+    int64_t total_ns;          // since its arrival, until now or its end
+    uint32_t n_prompt, n_cached, n_generated;
+    uint32_t n_resubmissions; // to a new runner, after the one it ran on had died
+    // HOST_ENDED
+    char outcome[16]; // "stop", "length", "load", "unload", "error", "cancelled" (its client left, or on
+                      // request), "refused"
+    int status; // of HTTP, as its end was told: 200, 499 cancelled, ...; an error within a stream counts as
+                // one
+    char error[256]; // "" if none
+};
+
+// All requests that have not ended, in order of arrival; owned by the caller (free).
+void host_read_queue(struct host *h, struct host_record **out, size_t *n);
+// The newest of at most `max` that have ended, the newest first; owned by the caller.
+void host_read_history(struct host *h, size_t max, struct host_record **out, size_t *n);
+// The newest of that id, one that has not ended before one that has. False: unknown.
+bool host_find_request(struct host *h, const char *request_id, struct host_record *out);
+// Ends the newest open request of that id: its last event is EVENT_ERROR with ERR_CANCELLED. 0; or
+// ERR_NOT_FOUND, or ERR_CONFLICT when it has ended already.
+int host_cancel_request(struct host *h, const char *request_id, struct err *err);
+// Remembers a request that was refused before it became a job. `model` may be NULL.
+void host_note_refusal(struct host *h, const struct host_label *label, const char *model,
+                       const struct err *why);
+
+// ---- Counters ----
+enum host_end { HOST_END_STOP, HOST_END_LENGTH, HOST_END_ERROR, HOST_END_CANCELLED, HOST_END_COUNT };
+extern const char *const host_end_names[HOST_END_COUNT]; // as host_record.outcome
+
+// Of one model since the server started; they only grow.
+struct host_counters {
+    uint64_t n_ended[HOST_END_COUNT]; // requests that were admitted; preloads are not counted
+    uint64_t n_prompt_tokens, n_cached_tokens, n_generated_tokens; // cached ones are prompt tokens too
+    uint64_t n_loads, n_load_failures, n_crashes, n_resubmissions;
+    uint64_t n_steps, n_preemptions;
+    double step_s;                                       // spent in steps
+    struct histogram load;                               // HISTOGRAM_DURATIONS, of loads
+    struct histogram queue_wait, load_wait, first_token; // HISTOGRAM_WAITS, of requests
+    struct histogram token_gap;                          // HISTOGRAM_TOKEN_GAPS
+    struct histogram duration;                           // HISTOGRAM_DURATIONS
+    struct histogram prompt_tokens, generated_tokens;    // HISTOGRAM_TOKENS
+    struct histogram step_width;                         // HISTOGRAM_WIDTHS: sequences that a step served
+};
+
+struct host_model_metrics {
+    char name[256];  // the first name that it was known by: it stays
+    bool is_present; // the figures of now mean something
+    bool is_ready;
+    int pid; // 0: no process
+    uint32_t n_slots, n_running, n_waiting;
+    uint64_t plan_bytes, kv_tokens_used, kv_tokens_cached, kv_tokens_total;
+    struct host_counters counters;
+};
+
+struct host_metrics {
+    struct host_model_metrics *models; // every model that was asked for since the start
+    size_t n_models;
+    uint32_t n_running, n_waiting, n_queued; // n_queued: of those waiting, the ones that max_queue counts
+    uint32_t max_queue;
+    uint64_t budget_bytes, held_bytes; // memory for models; promised to those that are loaded or loading
+    uint64_t waiting_bytes;            // of queued requests
+};
+void host_metrics_read(struct host *h, struct host_metrics *out); // never waits for a runner
+void host_metrics_fini(struct host_metrics *m);
+// Of a process now, from the kernel; 0 when it is gone.
+uint64_t host_resident_bytes(int pid);
+uint64_t host_swapped_bytes(int pid);
 
 // ---- Model cards ----
 // Reads a model file's metadata in a short-lived sandboxed child. `*json` (owned) is an object:

@@ -5,6 +5,7 @@
 #include "host/state.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,12 @@ struct job *job_new(struct host *h, struct hosted *m, const struct host_submissi
 {
     struct job *j = xcalloc(1, sizeof *j);
     list_init(&j->open);
+    list_init(&j->to_cancel);
+    snprintf(j->request_id, sizeof j->request_id, "%s", s->label.request_id ?: "");
+    snprintf(j->route, sizeof j->route, "%s", s->label.route ?: "");
+    snprintf(j->client, sizeof j->client, "%s", s->label.client ?: "");
+    j->arrived_wall_ns = clock_wall_ns();
+    j->sched.arrived_ns = clock_monotonic_ns();
     atomic_init(&j->refs, 2); // the submitter's and the host's
     j->id = h->next_id++;
     j->model = m;
@@ -60,11 +67,14 @@ bool job_close(struct host *h, struct job *j)
     return true;
 }
 
-void job_deliver(struct host *h, struct job *j, const struct event *e)
+void job_deliver(struct host *h, struct job *j, const struct event *event)
 {
+    struct event noted = *event, *e = &noted;
     bool is_last = e->kind == EVENT_DONE || e->kind == EVENT_ERROR;
     pthread_mutex_lock(&h->mutex);
     bool deliver = !j->is_closed;
+    if (deliver)
+        record_event(h, j, e);
     if (deliver && is_last) {
         job_close(h, j);
         h->n_finished++;

@@ -145,7 +145,6 @@ int link_start(struct host *h, struct hosted *m, struct err *err)
         log_error("host", "epoll: %s", strerror(errno));
     pthread_mutex_lock(&h->mutex);
     m->pid = child.pid;
-    m->stats = (struct runner_stats){0};
     m->progress = (struct load_progress){0};
     m->load_started_ns = clock_monotonic_ns();
     pthread_mutex_unlock(&h->mutex);
@@ -267,6 +266,10 @@ static int on_ready(struct host *h, struct link *l, const struct wire_message *m
     struct sched_sizes sizes = l->model->sched->sizes;
     int64_t now_ns = clock_monotonic_ns(), load_ns = now_ns - l->model->load_started_ns;
     bool expected = l->model->sched->state == SCHED_LOADING;
+    if (expected) {
+        l->model->counters.n_loads++;
+        histogram_add(&l->model->counters.load, HISTOGRAM_DURATIONS, (double)load_ns / NS_PER_S, 1);
+    }
     sched_on_ready(h->sched, l->model->sched, now_ns);
     pthread_mutex_unlock(&h->mutex);
     if (!expected)
@@ -298,6 +301,7 @@ static int on_failed(struct host *h, struct link *l, const struct wire_message *
     err_prefix(&why, "unable to load model '%s'", l->model->name);
     log_error("host", "%s", why.message);
     pthread_mutex_lock(&h->mutex);
+    l->model->counters.n_load_failures++;
     sched_on_failed(h->sched, l->model->sched, &why, clock_monotonic_ns());
     pthread_mutex_unlock(&h->mutex);
     return 0;
@@ -428,7 +432,8 @@ void link_on_process(struct host *h, struct link *l)
     pthread_mutex_lock(&h->mutex);
     l->model->link = NULL;
     l->model->pid = 0;
-    l->model->stats = (struct runner_stats){0};
+    l->model->counters.n_crashes += !asked;
+    record_runner_end(l->model);
     sched_on_gone(h->sched, l->model->sched, clock_monotonic_ns());
     pthread_mutex_unlock(&h->mutex);
 }

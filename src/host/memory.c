@@ -191,3 +191,13 @@ uint64_t memory_of_process(int pid)
         return 0;
     return (resident_pages - MIN(file_pages, resident_pages)) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
+
+uint64_t memory_swapped(int pid)
+{
+    char path[64], text[8192];
+    uint64_t kib;
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    if (!read_text("", path, text, sizeof text) || !find_number(text, "VmSwap:", &kib))
+        return 0;
+    return kib * 1024;
+}

@@ -18,3 +18,5 @@ void memory_read(struct memory_reading *out, const char *root);
 uint64_t memory_budget(const struct memory_reading *reading, uint64_t held_bytes, uint64_t limit_bytes);
 // Resident memory of a process, pages of files not counted; 0 when it is gone.
 uint64_t memory_of_process(int pid);
+// What of a process lies in swap; 0 when it is gone.
+uint64_t memory_swapped(int pid);

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "frames/message.h"
 #include "frames/wire.h"
+#include "host/history.h"
 #include "host/host.h"
 #include "host/spawn.h"
 #include "sched/sched.h"
@@ -26,9 +27,16 @@ struct job {
     atomic_int refs;  // the submitter's, the host's until it is closed, the thread's while it works on it
     uint64_t id;
     struct hosted *model;
-    struct request *request; // NULL: only loads
-    size_t waiting_bytes;    // counted in host.waiting_bytes
-    int64_t started_ns;      // dispatched
+    struct request *request;                // NULL: only loads
+    size_t waiting_bytes;                   // counted in host.waiting_bytes
+    int64_t started_ns;                     // dispatched, the last time
+    int64_t first_started_ns, load_wait_ns; // set once, with the first dispatch
+    int64_t first_token_ns, last_token_ns;
+    uint32_t n_prompt, n_cached, n_generated;
+    char request_id[132], route[48], client[80];
+    int64_t arrived_wall_ns;
+    uint32_t position;     // scratch of host_read_queue
+    struct list to_cancel; // host.to_cancel
     host_event_fn *on_event;
     void *user;
     bool is_closed;     // the last event is delivered or being delivered, or it was cancelled
@@ -42,6 +50,8 @@ struct job {
 
 struct hosted {
     struct list all; // host.models
+    char *first_name;
+    struct host_counters counters; // of processes that are gone, and what the front counts itself
     struct sched_model *sched;
     char *blob_digest, *blob_path, *name, *manifest_digest, *details_json; // as the latest submission said
     struct runner_stats stats;
@@ -67,6 +77,9 @@ struct host {
     int epoll_fd, wake_fd;
     struct sched *sched;
     struct list models, jobs, cancels, unloads;
+    struct list to_cancel; // jobs with a reference, whose last event the host's thread has to deliver
+    struct history history;
+    uint64_t budget_bytes; // of the last reading
     uint64_t next_id, waiting_bytes;
     uint64_t n_started, n_finished, n_rejected, n_cancelled;
     double service_s; // moving average of how long a request runs
@@ -90,6 +103,17 @@ void job_deliver_error(struct host *h, struct job *j, const struct err *why);
 // itself.
 int job_remember(struct job *j, const struct event *e, struct err *err);
 void job_encode(const struct job *j, struct strbuf *out);
+
+// ---- record.c: all with the mutex ----
+// The job runs: what it waited for is known from now on.
+void record_start(struct job *j, int64_t now_ns);
+// Counts an event that is about to be delivered, and puts the waits into it.
+void record_event(struct host *h, struct job *j, struct event *e);
+// The job's end, of whatever kind: counts it and remembers it. `why` NULL: it ended well, with `reason`.
+void record_end(struct host *h, struct job *j, enum done_reason reason, const struct err *why);
+void record_waits(const struct job *j, int64_t now_ns, int64_t *queue_ns, int64_t *load_ns);
+// The runner is gone: what it had counted is kept.
+void record_runner_end(struct hosted *m);
 
 // ---- link.c ----
 struct link {

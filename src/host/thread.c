@@ -38,8 +38,8 @@ void thread_read_budget(struct host *h)
             held_bytes += memory_of_process((int)l->child.pid);
     }
     pthread_mutex_lock(&h->mutex);
-    sched_set_budget(h->sched, 0, memory_budget(&reading, held_bytes, h->options.memory_limit_bytes),
-                     clock_monotonic_ns());
+    h->budget_bytes = memory_budget(&reading, held_bytes, h->options.memory_limit_bytes);
+    sched_set_budget(h->sched, 0, h->budget_bytes, clock_monotonic_ns());
     pthread_mutex_unlock(&h->mutex);
 }
 
@@ -112,6 +112,7 @@ static bool act(struct host *h)
         if (a.kind == SCHED_DISPATCH) {
             h->n_started += j->started_ns == 0;
             j->started_ns = clock_monotonic_ns();
+            record_start(j, j->started_ns);
             h->waiting_bytes -= j->waiting_bytes;
             j->waiting_bytes = 0;
         }
@@ -141,6 +142,31 @@ static void send_cancels(struct host *h)
         if (note->model->link != NULL)
             link_cancel(h, note->model->link, note->job_id);
         free(note);
+    }
+}
+
+// Requests that somebody else than their client ended.
+static void end_cancelled(struct host *h)
+{
+    for (;;) {
+        struct job *j = NULL;
+        bool was_dispatched = false;
+        struct err why = {0};
+        pthread_mutex_lock(&h->mutex);
+        if (!list_is_empty(&h->to_cancel)) {
+            j = LIST_OWNER(h->to_cancel.next, struct job, to_cancel); // with its reference
+            list_remove(&j->to_cancel);
+            if (!j->is_closed)
+                was_dispatched = sched_cancel(h->sched, &j->sched, clock_monotonic_ns());
+        }
+        pthread_mutex_unlock(&h->mutex);
+        if (j == NULL)
+            return;
+        if (was_dispatched && j->model->link != NULL)
+            link_cancel(h, j->model->link, j->id);
+        err_set(&why, ERR_CANCELLED, "the request was canceled by an operator");
+        job_deliver_error(h, j, &why);
+        job_unref(j);
     }
 }
 
@@ -260,6 +286,7 @@ void *thread_run(void *host)
         while (act(h))
             ;
         send_cancels(h);
+        end_cancelled(h);
         confirm_unloads(h);
         drop_gone_links(h);
         struct epoll_event events[MAX_EVENTS];
@@ -270,6 +297,7 @@ void *thread_run(void *host)
             on_fd(h, events[i].data.fd);
         on_time(h);
     }
+    end_cancelled(h);
     confirm_unloads(h);
     fail_open_jobs(h);
     LIST_EACH_SAFE(&h->links, node, after)

@@ -56,7 +56,15 @@ static void read_stats(struct runner *r, struct runner_stats *out)
 {
     struct engine_stats s;
     engine_read_stats(r->engine, &s);
-    *out = (struct runner_stats){s.memory_bytes, s.kv_tokens_used, s.kv_tokens_total, s.n_steps, s.n_running};
+    *out = (struct runner_stats){.memory_bytes = s.memory_bytes,
+                                 .kv_tokens_used = s.kv_tokens_used,
+                                 .kv_tokens_cached = s.kv_tokens_cached,
+                                 .kv_tokens_total = s.kv_tokens_total,
+                                 .n_running = s.n_running,
+                                 .n_steps = s.n_steps,
+                                 .n_preemptions = s.n_preemptions,
+                                 .step_ns = s.step_ns,
+                                 .step_width = s.step_width};
 }
 
 static int push_stats(struct runner *r, enum frame_type type)
