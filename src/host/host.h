@@ -14,6 +14,7 @@
 #include "base/histogram.h"
 #include "frames/event.h"
 #include "frames/request.h"
+#include "sched/sched.h"
 
 struct host;
 struct job;
@@ -132,12 +133,21 @@ enum { HOST_HISTORY = 1000 }; // ended requests that are remembered, the oldest 
 
 struct host_record {
     char request_id[132], route[48], client[80], model[256];
+    const char *priority; // "interactive", "normal", "batch"
     enum host_phase phase;
     uint32_t position; // in its model's queue, 1: the next; 0: it does not wait
     int64_t arrived_wall_ns;
-    int64_t queue_ns, load_ns; // waited so far, or in all
-    int64_t first_token_ns;    // since its arrival; 0: none yet
-    int64_t total_ns;          // since its arrival, until now or its end
+    enum sched_cause cause;              // why it waits now: HOST_QUEUED, HOST_LOADING
+    int64_t cause_ns[SCHED_CAUSE_COUNT]; // waited so far, or in all
+    int64_t queue_ns, load_ns;           // their sums: for others, and for the model to be there
+    uint32_t n_streams;                  // the most that ran in the model while it waited for a slot
+    struct {
+        char model[128]; // "": none
+        uint32_t n_streams;
+        int64_t wait_ns;
+    } blockers[SCHED_MAX_BLOCKERS]; // other models that held the room, the longest first
+    int64_t first_token_ns;         // since its arrival; 0: none yet
+    int64_t total_ns;               // since its arrival, until now or its end
     uint32_t n_prompt, n_cached, n_generated;
     uint32_t n_resubmissions; // to a new runner, after the one it ran on had died
     // HOST_ENDED
@@ -169,7 +179,8 @@ extern const char *const host_end_names[HOST_END_COUNT]; // as host_record.outco
 struct host_counters {
     uint64_t n_ended[HOST_END_COUNT]; // requests that were admitted; preloads are not counted
     uint64_t n_prompt_tokens, n_cached_tokens, n_generated_tokens; // cached ones are prompt tokens too
-    uint64_t n_loads, n_load_failures, n_crashes, n_resubmissions;
+    uint64_t n_crashes, n_resubmissions;
+    uint64_t n_loads[SCHED_LOAD_REASON_COUNT], n_unloads[SCHED_UNLOAD_REASON_COUNT], n_load_failures;
     uint64_t n_steps, n_preemptions;
     double step_s;                                       // spent in steps
     struct histogram load;                               // HISTOGRAM_DURATIONS, of loads

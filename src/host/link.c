@@ -266,10 +266,8 @@ static int on_ready(struct host *h, struct link *l, const struct wire_message *m
     struct sched_sizes sizes = l->model->sched->sizes;
     int64_t now_ns = clock_monotonic_ns(), load_ns = now_ns - l->model->load_started_ns;
     bool expected = l->model->sched->state == SCHED_LOADING;
-    if (expected) {
-        l->model->counters.n_loads++;
+    if (expected)
         histogram_add(&l->model->counters.load, HISTOGRAM_DURATIONS, (double)load_ns / NS_PER_S, 1);
-    }
     sched_on_ready(h->sched, l->model->sched, now_ns);
     pthread_mutex_unlock(&h->mutex);
     if (!expected)
@@ -301,7 +299,6 @@ static int on_failed(struct host *h, struct link *l, const struct wire_message *
     err_prefix(&why, "unable to load model '%s'", l->model->name);
     log_error("host", "%s", why.message);
     pthread_mutex_lock(&h->mutex);
-    l->model->counters.n_load_failures++;
     sched_on_failed(h->sched, l->model->sched, &why, clock_monotonic_ns());
     pthread_mutex_unlock(&h->mutex);
     return 0;

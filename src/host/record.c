@@ -20,19 +20,24 @@ static double seconds(int64_t ns)
 }
 
 // ---- Waiting ----
+static bool is_loading_cause(int cause)
+{
+    return cause == SCHED_CAUSE_PROBE || cause == SCHED_CAUSE_LOAD || cause == SCHED_CAUSE_GROW ||
+           cause == SCHED_CAUSE_RESTART;
+}
+
+static void sum_waits(const int64_t cause_ns[SCHED_CAUSE_COUNT], int64_t *queue_ns, int64_t *load_ns)
+{
+    *queue_ns = *load_ns = 0;
+    for (int i = 0; i < SCHED_CAUSE_COUNT; i++)
+        *(is_loading_cause(i) ? load_ns : queue_ns) += cause_ns[i];
+}
+
 void record_waits(const struct job *j, int64_t now_ns, int64_t *queue_ns, int64_t *load_ns)
 {
-    int64_t arrived_ns = j->sched.arrived_ns;
-    int64_t until_ns = j->first_started_ns ? j->first_started_ns : now_ns;
-    int64_t waited_ns = MAX(until_ns - arrived_ns, 0);
-    *load_ns = j->load_wait_ns;
-    if (j->first_started_ns == 0) {
-        const struct sched_model *m = j->model->sched;
-        bool is_ready = m->state == SCHED_READY;
-        *load_ns = is_ready ? MAX(m->ready_at_ns - arrived_ns, 0) : waited_ns;
-    }
-    *load_ns = MIN(*load_ns, waited_ns);
-    *queue_ns = waited_ns - *load_ns;
+    struct sched_waits waits;
+    sched_read_waits(&j->sched, now_ns, &waits);
+    sum_waits(waits.cause_ns, queue_ns, load_ns);
 }
 
 void record_start(struct job *j, int64_t now_ns)
@@ -43,9 +48,8 @@ void record_start(struct job *j, int64_t now_ns)
         c->n_resubmissions++;
         return;
     }
-    record_waits(j, now_ns, &queue_ns, &load_ns);
     j->first_started_ns = now_ns;
-    j->load_wait_ns = load_ns;
+    record_waits(j, now_ns, &queue_ns, &load_ns);
     histogram_add(&c->queue_wait, HISTOGRAM_WAITS, seconds(queue_ns), 1);
     histogram_add(&c->load_wait, HISTOGRAM_WAITS, seconds(load_ns), 1);
 }
@@ -101,8 +105,24 @@ static enum host_phase phase_of(const struct job *j)
 {
     if (j->sched.place == SCHED_RUNNING)
         return j->first_token_ns == 0 ? HOST_PROMPT : HOST_DECODING;
-    bool is_loaded = j->model->sched->state == SCHED_READY;
-    return j->sched.is_promised && !is_loaded ? HOST_LOADING : HOST_QUEUED;
+    return is_loading_cause((int)sched_cause_of(&j->sched)) ? HOST_LOADING : HOST_QUEUED;
+}
+
+static const char *const priorities[SCHED_PRIORITY_COUNT] = {"interactive", "normal", "batch"};
+
+static void fill_waits(struct host_record *out, const struct job *j, int64_t now_ns)
+{
+    struct sched_waits waits;
+    sched_read_waits(&j->sched, now_ns, &waits);
+    memcpy(out->cause_ns, waits.cause_ns, sizeof out->cause_ns);
+    sum_waits(out->cause_ns, &out->queue_ns, &out->load_ns);
+    out->n_streams = waits.n_streams;
+    for (int i = 0; i < SCHED_MAX_BLOCKERS && waits.blockers[i].model != NULL; i++) {
+        const struct hosted *m = waits.blockers[i].model->user;
+        snprintf(out->blockers[i].model, sizeof out->blockers[i].model, "%.127s", m->name);
+        out->blockers[i].n_streams = waits.blockers[i].n_streams;
+        out->blockers[i].wait_ns = waits.blockers[i].wait_ns;
+    }
 }
 
 static void fill(struct host_record *out, const struct job *j, int64_t now_ns)
@@ -114,12 +134,13 @@ static void fill(struct host_record *out, const struct job *j, int64_t now_ns)
                                 .n_prompt = j->n_prompt,
                                 .n_cached = j->n_cached,
                                 .n_generated = j->n_generated,
+                                .priority = priorities[j->sched.priority],
                                 .n_resubmissions = j->sched.n_crashes};
     memcpy(out->request_id, j->request_id, sizeof out->request_id);
     memcpy(out->route, j->route, sizeof out->route);
     memcpy(out->client, j->client, sizeof out->client);
     snprintf(out->model, sizeof out->model, "%s", j->model->name);
-    record_waits(j, now_ns, &out->queue_ns, &out->load_ns);
+    fill_waits(out, j, now_ns);
 }
 
 static enum host_end end_of(enum done_reason reason, const struct err *why)
@@ -163,6 +184,7 @@ void host_note_refusal(struct host *h, const struct host_label *label, const cha
     struct host_record r = {.phase = HOST_ENDED,
                             .arrived_wall_ns = clock_wall_ns(),
                             .outcome = "refused",
+                            .priority = priorities[SCHED_PRIORITY_NORMAL],
                             .status = err_http_status(why->code)};
     snprintf(r.request_id, sizeof r.request_id, "%s", label->request_id ?: "");
     snprintf(r.route, sizeof r.route, "%s", label->route ?: "");
@@ -175,22 +197,13 @@ void host_note_refusal(struct host *h, const struct host_label *label, const cha
 }
 
 // ---- The door ----
-static void number_waiting(struct host *h)
-{
-    LIST_EACH(&h->models, at)
-    {
-        uint32_t position = 0;
-        LIST_EACH(&LIST_OWNER(at, struct hosted, all)->sched->waiting, node)
-        LIST_OWNER(LIST_OWNER(node, struct sched_request, in_model), struct job, sched)->position =
-            ++position;
-    }
-}
-
-static void fill_open(struct host_record *out, const struct job *j, int64_t now_ns)
+static void fill_open(const struct host *h, struct host_record *out, const struct job *j, int64_t now_ns)
 {
     fill(out, j, now_ns);
     out->phase = phase_of(j);
-    out->position = j->sched.place == SCHED_WAITING ? j->position : 0;
+    out->position = sched_position(h->sched, &j->sched);
+    if (out->position > 0)
+        out->cause = sched_cause_of(&j->sched);
 }
 
 void host_read_queue(struct host *h, struct host_record **out, size_t *n)
@@ -198,13 +211,12 @@ void host_read_queue(struct host *h, struct host_record **out, size_t *n)
     size_t n_jobs = 0;
     pthread_mutex_lock(&h->mutex);
     int64_t now_ns = clock_monotonic_ns();
-    number_waiting(h);
     LIST_EACH(&h->jobs, node)
     n_jobs++;
     struct host_record *records = xcalloc(MAX(n_jobs, (size_t)1), sizeof *records);
     *n = 0;
     LIST_EACH(&h->jobs, node)
-    fill_open(&records[(*n)++], LIST_OWNER(node, struct job, open), now_ns);
+    fill_open(h, &records[(*n)++], LIST_OWNER(node, struct job, open), now_ns);
     pthread_mutex_unlock(&h->mutex);
     *out = records;
 }
@@ -236,8 +248,7 @@ bool host_find_request(struct host *h, const char *request_id, struct host_recor
     const struct job *j = find_open(h, request_id);
     const struct host_record *r = j == NULL ? history_find(&h->history, request_id) : NULL;
     if (j != NULL) {
-        number_waiting(h);
-        fill_open(out, j, clock_monotonic_ns());
+        fill_open(h, out, j, clock_monotonic_ns());
     } else if (r != NULL) {
         *out = *r;
     } else {
@@ -304,6 +315,9 @@ static void fill_metrics(struct host_model_metrics *out, const struct hosted *m)
                                        .counters = m->counters};
     snprintf(out->name, sizeof out->name, "%s", m->first_name);
     add_runner(&out->counters, &m->stats);
+    memcpy(out->counters.n_loads, s->n_loads, sizeof s->n_loads);
+    memcpy(out->counters.n_unloads, s->n_unloads, sizeof s->n_unloads);
+    out->counters.n_load_failures = s->n_load_failures;
 }
 
 void host_metrics_read(struct host *h, struct host_metrics *out)

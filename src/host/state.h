@@ -27,15 +27,14 @@ struct job {
     atomic_int refs;  // the submitter's, the host's until it is closed, the thread's while it works on it
     uint64_t id;
     struct hosted *model;
-    struct request *request;                // NULL: only loads
-    size_t waiting_bytes;                   // counted in host.waiting_bytes
-    int64_t started_ns;                     // dispatched, the last time
-    int64_t first_started_ns, load_wait_ns; // set once, with the first dispatch
+    struct request *request; // NULL: only loads
+    size_t waiting_bytes;    // counted in host.waiting_bytes
+    int64_t started_ns;      // dispatched, the last time
+    int64_t first_started_ns;
     int64_t first_token_ns, last_token_ns;
     uint32_t n_prompt, n_cached, n_generated;
     char request_id[132], route[48], client[80];
     int64_t arrived_wall_ns;
-    uint32_t position;     // scratch of host_read_queue
     struct list to_cancel; // host.to_cancel
     host_event_fn *on_event;
     void *user;

@@ -39,6 +39,12 @@ typedef void http_gone_fn(void *user, struct http_request *r);
 // message}. Optional; must be thread-safe. Writes at most `n` bytes to `out` and returns their number.
 typedef size_t http_error_body_fn(void *user, int status, const char *message, char *out, size_t n);
 
+// Called once for each request before its answer can begin, whoever gives it: the place for headers that
+// every answer has. On the connection's thread; must not block.
+typedef void http_prepare_fn(void *user, struct http_request *r);
+// An answer of that status begins, whoever gives it. On any thread; must not block or answer.
+typedef void http_answered_fn(void *user, const struct http_request *r, int status);
+
 struct http_server_options {
     const char *host;      // address or name; "" or NULL: all interfaces, IPv4 and IPv6
     uint16_t port;         // 0: a free one, see http_server_port
@@ -56,6 +62,8 @@ struct http_server_options {
     http_handler_fn *handler;
     http_error_body_fn *error_body;
     const char *error_content_type; // of error_body; NULL: application/json; charset=utf-8
+    http_prepare_fn *prepare;       // optional
+    http_answered_fn *answered;     // optional
     void *user;                     // for handler and error_body
 };
 

@@ -54,6 +54,7 @@ struct http_request {
     bool has_headers;
     bool is_refused; // answered by us while the body still comes: the rest is read and thrown away
     bool is_handled; // the handler was called
+    bool is_prepared;
     size_t n_discarded;
     struct watch_connection *wire;
     void *user;

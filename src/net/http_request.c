@@ -219,9 +219,25 @@ enum MHD_Result request_settle(struct http_request *r)
     return result;
 }
 
+static void prepare(struct http_request *r)
+{
+    const struct http_server_options *o = &r->server->options;
+    if (!r->is_prepared && o->prepare != NULL)
+        o->prepare(o->user, r);
+    r->is_prepared = true;
+}
+
+static void tell_answered(const struct http_request *r, int status)
+{
+    const struct http_server_options *o = &r->server->options;
+    if (o->answered != NULL)
+        o->answered(o->user, r, status);
+}
+
 enum MHD_Result request_handle(struct http_request *r)
 {
     r->is_handled = true;
+    prepare(r);
     pthread_mutex_lock(&r->lock);
     r->state = REQUEST_OPEN;
     pthread_mutex_unlock(&r->lock);
@@ -306,29 +322,44 @@ void request_refuse(struct http_request *r, int status, const char *message)
     if (r->state == REQUEST_RECEIVING)
         r->state = REQUEST_OPEN;
     pthread_mutex_unlock(&r->lock);
+    prepare(r);
     http_add_header(r, "Connection", "close");
     if (status == 503)
         http_add_header(r, "Retry-After", "1");
     http_reply(r, status, error_content_type(r->server), slice_make(body, n));
 }
 
+// The headers of every answer, as lines.
+static void write_added(const struct http_request *r, struct strbuf *out)
+{
+    for (size_t i = 0; i < r->added.n;) {
+        const char *name = r->added.at + i, *value = name + strlen(name) + 1;
+        strbuf_printf(out, "%s: %s\r\n", name, value);
+        i = (size_t)(value - r->added.at) + strlen(value) + 1;
+    }
+}
+
 void request_refuse_midway(struct http_request *r, int status, const char *message)
 {
-    char body[ERROR_BODY_MAX_BYTES], text[ERROR_BODY_MAX_BYTES + 512];
+    char body[ERROR_BODY_MAX_BYTES];
+    struct strbuf text = STRBUF_INIT(ERROR_BODY_MAX_BYTES + ADDED_HEADERS_MAX_BYTES + 2048);
+    prepare(r);
     size_t n_body = error_body(r->server, status, message, body);
     log_debug("net", "request %llu from %s refused with %d: %s", (unsigned long long)r->id, r->peer, status,
               message);
-    int n = snprintf(
-        text, sizeof text,
-        "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: %s\r\n%sContent-Length: %zu\r\n\r\n%.*s",
-        status, MHD_get_reason_phrase_for((unsigned)status), error_content_type(r->server),
-        status == 503 ? "Retry-After: 1\r\n" : "", n_body, (int)n_body, body);
+    strbuf_printf(&text, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: %s\r\n%s", status,
+                  MHD_get_reason_phrase_for((unsigned)status), error_content_type(r->server),
+                  status == 503 ? "Retry-After: 1\r\n" : "");
+    write_added(r, &text);
+    strbuf_printf(&text, "Content-Length: %zu\r\n\r\n%.*s", n_body, (int)n_body, body);
     r->is_refused = true;
     http_request_drop_body(r);
     // Nothing of an answer was sent before, and the library will send none. The client may go on sending for
     // a while without a reset.
-    send(r->wire->fd, text, MIN((size_t)n, sizeof text - 1), MSG_NOSIGNAL | MSG_DONTWAIT);
+    send(r->wire->fd, text.at, text.n, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(r->wire->fd, SHUT_WR);
+    strbuf_fini(&text);
+    tell_answered(r, status);
 }
 
 // --- the door: looking ---
@@ -449,6 +480,8 @@ static bool answer(struct http_request *r, int status, const char *content_type,
         r->status = (unsigned)status;
         ok = r->response != NULL;
         r->state = !ok ? REQUEST_CUT : body != NULL ? REQUEST_ANSWERED : REQUEST_STREAMING;
+        if (ok)
+            tell_answered(r, status);
         wake(r);
     }
     pthread_mutex_unlock(&r->lock);

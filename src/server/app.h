@@ -9,6 +9,7 @@
 
 #include "host/host.h"
 #include "net/cors.h"
+#include "server/tally.h"
 #include "store/store.h"
 
 struct card_cache;
@@ -20,7 +21,10 @@ struct app {
     struct cors *cors;
     struct card_cache *cards;
     struct worker *worker;
+    struct http_server *http; // for its counts; NULL before it listens
+    struct tally tally;
     bool listens_on_loopback;
+    uint32_t default_slots; // that a model gets unless memory is short
     int64_t started_wall_ns;
     size_t max_stream_bytes;  // written to a client and not yet taken; beyond it the stream is cut
     size_t inline_body_bytes; // larger bodies are parsed on the worker

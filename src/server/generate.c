@@ -155,6 +155,8 @@ static void finish(struct generation *g, const struct event *e)
 static void on_event(void *user, const struct event *e)
 {
     struct generation *g = user;
+    g->queue_ns = e->queue_ns;
+    g->load_ns = e->load_ns;
     switch (e->kind) {
     case EVENT_PROMPT:
         take_prompt(g, e);
@@ -167,7 +169,7 @@ static void on_event(void *user, const struct event *e)
         break;
     default:
         fail(g, &e->error, NULL);
-        generation_log_end(g, "error", &e->error);
+        generation_log_end(g, e->error.code == ERR_CANCELLED ? "cancelled" : "error", &e->error);
         break;
     }
     atomic_fetch_sub(&g->app->n_generations, 1);
@@ -177,9 +179,13 @@ static void on_event(void *user, const struct event *e)
 // ---- The start ----
 static void refuse(struct generation *g, const struct err *err, const char *code)
 {
-    log_info("server", "request refused id=%s route=%s model=%s remote=%s status=%d error=\"%s\"",
-             g->request_id, g->dialect->route, g->ask.model ? g->ask.model : "", g->peer,
-             err_http_status(err->code), err->message);
+    struct host_label label = {g->request_id, g->dialect->route, g->client};
+    generation_log_refusal(g, err);
+    tally_count_refusal(&g->app->tally, err);
+    if (app_enter(g->app)) {
+        host_note_refusal(g->app->host, &label, g->ask.model, err);
+        app_leave(g->app);
+    }
     fail(g, err, code);
     generation_end(g);
 }
@@ -237,6 +243,7 @@ static void submit_model(struct generation *g, const struct stored_model *m, str
                   .manifest_digest = m->manifest_digest,
                   .details_json = strbuf_text(&details),
                   .settings = config_model_settings(m->display_name)},
+        .label = {g->request_id, g->dialect->route, g->client},
         .has_keep_alive = g->ask.has_keep_alive,
         .keep_alive_ns = g->ask.keep_alive_ns,
         .unload = g->ask.is_empty && g->ask.has_keep_alive && g->ask.keep_alive_ns == 0,

@@ -20,6 +20,7 @@
 #include "server/app.h"
 #include "server/ask.h"
 #include "server/reply.h"
+#include "server/request_id.h"
 
 struct generation;
 
@@ -56,7 +57,7 @@ struct generation {
     struct ask ask;
     atomic_int refs;
     uint64_t id;
-    char request_id[132];
+    char request_id[REQUEST_ID_BYTES], client[CLIENT_BYTES];
     const char *peer;
 
     pthread_mutex_t lock;
@@ -65,6 +66,7 @@ struct generation {
     bool is_cancelled; // somebody asked
     bool is_cancel_sent;
 
+    int64_t queue_ns, load_ns; // waited for a slot, and for the model; as the latest event said
     int64_t start_ns, prompt_ns, first_token_ns; // monotonic; prompt_ns: the prompt was accepted
     int64_t created_s;                           // wall
     bool has_drawn_seed;
@@ -99,6 +101,7 @@ void generation_end(struct generation *g); // the work is over; drops its refere
 void generation_log_admission(const struct generation *g, const struct params *p); // NULL: a load
 // At the level debug; the order of these lines is the order in which a model's requests began to run.
 void generation_log_start(const struct generation *g);
+void generation_log_refusal(const struct generation *g, const struct err *err);
 void generation_log_end(const struct generation *g, const char *outcome, const struct err *err);
 
 // ---- Clients that go (leave.c) ----

@@ -6,9 +6,6 @@
 // handed over.
 #include "server/generate.h"
 
-#include <ctype.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,21 +15,6 @@
 #include "server/kept.h"
 
 enum { MAX_TEXT_BYTES = 32 << 20, MAX_OUT_BYTES = 256 << 20 };
-
-static void set_request_id(struct generation *g)
-{
-    const char *given = http_request_header(g->http, "X-Request-Id");
-    size_t n = 0;
-    while (given && n <= 128 && given[n] &&
-           (isalnum((unsigned char)given[n]) || strchr("-_.:/+=@", given[n])))
-        n++;
-    if (given && n > 0 && n <= 128 && given[n] == '\0')
-        memcpy(g->request_id, given, n + 1);
-    else
-        snprintf(g->request_id, sizeof g->request_id, "req-%" PRIx64 "-%" PRIu64,
-                 (uint64_t)g->app->started_wall_ns / 1000, g->id);
-    http_add_header(g->http, "X-Request-Id", g->request_id);
-}
 
 struct generation *generation_new(struct app *app, struct http_request *r, const struct dialect *d)
 {
@@ -50,7 +32,8 @@ struct generation *generation_new(struct app *app, struct http_request *r, const
     pthread_mutex_init(&g->lock, NULL);
     atomic_init(&g->refs, 2);
     http_request_set_user(r, g, generation_unref);
-    set_request_id(g);
+    request_id_read(app, r, g->request_id);
+    request_client(r, g->client);
     return g;
 }
 
@@ -104,44 +87,75 @@ const char *generate_reason_text(enum done_reason reason)
 }
 
 // ---- The log ----
-static double ms(int64_t ns)
+static struct log_line begin_line(const struct generation *g, enum log_level level, const char *message)
 {
-    return (double)ns / (double)NS_PER_MS;
+    struct log_line l = log_begin(level, "server", message);
+    log_add_text(&l, "id", g->request_id);
+    log_add_text(&l, "route", g->dialect->route);
+    log_add_text(&l, "model", g->ask.model);
+    log_add_text(&l, "client", g->client);
+    return l;
+}
+
+static void add_sampling(struct log_line *l, const struct params *p)
+{
+    log_add_int(l, "num_ctx", p->num_ctx);
+    log_add_int(l, "num_predict", p->num_predict);
+    log_add_number(l, "temperature", (double)p->temperature);
+    log_add_int(l, "top_k", p->top_k);
+    log_add_number(l, "top_p", (double)p->top_p);
+    log_add_number(l, "min_p", (double)p->min_p);
+    log_add_number(l, "repeat_penalty", (double)p->repeat_penalty);
+    log_add_int(l, "seed", (int64_t)p->seed);
 }
 
 void generation_log_admission(const struct generation *g, const struct params *p)
 {
-    char sampling[200] = "";
+    struct log_line l = begin_line(g, LOG_INFO, "request admitted");
+    log_add_text(&l, "remote", g->peer);
+    log_add_bool(&l, "stream", g->ask.stream);
+    log_add_int(&l, "queued", host_queue_depth(g->app->host));
     if (p)
-        snprintf(sampling, sizeof sampling,
-                 " num_ctx=%d num_predict=%d temperature=%g top_k=%d top_p=%g min_p=%g repeat_penalty=%g "
-                 "seed=%" PRIu64,
-                 p->num_ctx, p->num_predict, (double)p->temperature, p->top_k, (double)p->top_p,
-                 (double)p->min_p, (double)p->repeat_penalty, p->seed);
-    log_info("server", "request admitted id=%s route=%s model=%s remote=%s stream=%d queued=%u%s",
-             g->request_id, g->dialect->route, g->ask.model, g->peer, g->ask.stream,
-             host_queue_depth(g->app->host), sampling);
+        add_sampling(&l, p);
+    log_end(&l);
 }
 
 void generation_log_start(const struct generation *g)
 {
-    log_debug("server",
-              "request started id=%s route=%s model=%s wait_ms=%.1f prompt_tokens=%u cached_tokens=%u",
-              g->request_id, g->dialect->route, g->ask.model, ms(g->prompt_ns - g->start_ns), g->n_prompt,
-              g->n_cached);
+    struct log_line l = begin_line(g, LOG_DEBUG, "request started");
+    log_add_ms(&l, "queue_ms", g->queue_ns);
+    log_add_ms(&l, "load_ms", g->load_ns);
+    log_add_int(&l, "prompt_tokens", g->n_prompt);
+    log_add_int(&l, "cached_tokens", g->n_cached);
+    log_end(&l);
 }
 
 void generation_log_end(const struct generation *g, const char *outcome, const struct err *err)
 {
-    int64_t now = clock_monotonic_ns();
-    const char *stage = !g->prompt_ns ? "waiting" : !g->first_token_ns ? "prompt" : "generating";
-    log_info("server",
-             "request ended id=%s route=%s model=%s outcome=%s stage=%s wait_ms=%.1f first_token_ms=%.1f "
-             "total_ms=%.1f prompt_tokens=%u "
-             "cached_tokens=%u truncated_tokens=%u generated_tokens=%u%s%s%s",
-             g->request_id, g->dialect->route, g->ask.model, outcome, stage,
-             ms((g->prompt_ns ? g->prompt_ns : now) - g->start_ns),
-             g->first_token_ns ? ms(g->first_token_ns - g->start_ns) : 0.0, ms(now - g->start_ns),
-             g->n_prompt, g->n_cached, g->n_truncated, g->n_generated, err ? " error=\"" : "",
-             err ? err->message : "", err ? "\"" : "");
+    struct log_line l = begin_line(g, LOG_INFO, "request ended");
+    log_add_text(&l, "outcome", outcome);
+    log_add_int(&l, "status", err ? err_http_status(err->code) : 200);
+    log_add_text(&l, "stage", !g->prompt_ns ? "waiting" : !g->first_token_ns ? "prompt" : "generating");
+    log_add_ms(&l, "queue_ms", g->queue_ns);
+    log_add_ms(&l, "load_ms", g->load_ns);
+    if (g->first_token_ns)
+        log_add_ms(&l, "first_token_ms", g->first_token_ns - g->start_ns);
+    log_add_ms(&l, "total_ms", generate_elapsed_ns(g));
+    log_add_int(&l, "prompt_tokens", g->n_prompt);
+    log_add_int(&l, "cached_tokens", g->n_cached);
+    if (g->n_truncated > 0)
+        log_add_int(&l, "truncated_tokens", g->n_truncated);
+    log_add_int(&l, "generated_tokens", g->n_generated);
+    if (err)
+        log_add_text(&l, "error", err->message);
+    log_end(&l);
+}
+
+void generation_log_refusal(const struct generation *g, const struct err *err)
+{
+    struct log_line l = begin_line(g, LOG_INFO, "request refused");
+    log_add_text(&l, "remote", g->peer);
+    log_add_int(&l, "status", err_http_status(err->code));
+    log_add_text(&l, "error", err->message);
+    log_end(&l);
 }

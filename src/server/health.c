@@ -2,7 +2,10 @@
 // Probes read two atomics and never wait for a model.
 #include "server/health.h"
 
+#include <stdio.h>
+
 #include "json/writer.h"
+#include "server/metrics.h"
 #include "server/reply.h"
 
 void health_root(struct app *app, struct http_request *r)
@@ -26,6 +29,14 @@ static void answer(struct http_request *r, int status, const char *state, const 
 void health_live(struct app *app, struct http_request *r)
 {
     answer(r, 200, "ok", NULL);
+}
+
+void health_capacity(struct app *app, struct http_request *r)
+{
+    char text[16];
+    bool is_draining = atomic_load(&app->is_draining);
+    snprintf(text, sizeof text, "%u\n", is_draining ? 0 : metrics_free_slots(app));
+    reply_text(r, 200, text);
 }
 
 void health_ready(struct app *app, struct http_request *r)

@@ -15,7 +15,10 @@ void leave_send(struct generation *g)
     g->is_cancel_sent |= job != NULL;
     pthread_mutex_unlock(&g->lock);
     if (job && host_cancel(app->host, job)) {
-        generation_log_end(g, "cancelled", NULL);
+        struct err left = {0};
+        err_set(&left, ERR_CANCELLED, "the client left");
+        host_read_waits(app->host, job, &g->queue_ns, &g->load_ns);
+        generation_log_end(g, "cancelled", &left);
         atomic_fetch_sub(&app->n_generations, 1);
         generation_end(g);
     }

@@ -14,12 +14,17 @@
 #include "server/generate.h"
 #include "server/health.h"
 #include "server/ollama.h"
+#include "server/metrics.h"
 #include "server/openai.h"
 #include "server/reply.h"
+#include "server/requests.h"
 #include "server/worker.h"
 
-enum method { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4 };
-enum { ROUTE_SLOW = 1 }; // runs on a worker: it may read a card
+enum method { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4, METHOD_DELETE = 8 };
+enum {
+    ROUTE_SLOW = 1, // runs on a worker: it may read a card
+    ROUTE_UNCOUNTED = 2
+}; // probes and scrapes: reading them changes no counter
 
 typedef void route_fn(struct app *app, struct http_request *r);
 
@@ -33,9 +38,14 @@ struct route {
 
 static const struct route routes[] = {
     {"/", health_root, NULL, METHOD_GET | METHOD_HEAD, 0},
-    {"/health", health_ready, NULL, METHOD_GET | METHOD_HEAD, 0},
-    {"/health/ready", health_ready, NULL, METHOD_GET | METHOD_HEAD, 0},
-    {"/health/live", health_live, NULL, METHOD_GET | METHOD_HEAD, 0},
+    {"/health", health_ready, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED},
+    {"/health/ready", health_ready, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED},
+    {"/health/live", health_live, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED},
+    {"/health/capacity", health_capacity, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED},
+    {"/metrics", metrics_scrape, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED},
+    {"/api/queue", requests_queue, NULL, METHOD_GET, 0},
+    {"/api/requests", requests_list, NULL, METHOD_GET, 0},
+    {"/api/requests/", requests_one, NULL, METHOD_GET | METHOD_DELETE, 0},
     {"/api/version", ollama_version, NULL, METHOD_GET | METHOD_HEAD, 0},
     {"/api/status", ollama_status, NULL, METHOD_GET, 0},
     {"/api/tags", ollama_tags, NULL, METHOD_GET | METHOD_HEAD, ROUTE_SLOW},
@@ -49,12 +59,15 @@ static const struct route routes[] = {
     {"/v1/models/", openai_model, NULL, METHOD_GET, 0},
 };
 
+_Static_assert(COUNT_OF(routes) < TALLY_ROUTES, "room to count each route, and what is none");
+
 static unsigned method_bit(const char *method)
 {
-    return strcmp(method, "GET") == 0    ? METHOD_GET
-           : strcmp(method, "HEAD") == 0 ? METHOD_HEAD
-           : strcmp(method, "POST") == 0 ? METHOD_POST
-                                         : 0;
+    return strcmp(method, "GET") == 0      ? METHOD_GET
+           : strcmp(method, "HEAD") == 0   ? METHOD_HEAD
+           : strcmp(method, "POST") == 0   ? METHOD_POST
+           : strcmp(method, "DELETE") == 0 ? METHOD_DELETE
+                                           : 0;
 }
 
 static bool route_matches(const struct route *route, const char *path)
@@ -82,6 +95,8 @@ static void add_allow(struct http_request *r, unsigned methods)
         strbuf_printf(&text, "%sGET", text.n ? ", " : "");
     if (methods & METHOD_POST)
         strbuf_printf(&text, "%sPOST", text.n ? ", " : "");
+    if (methods & METHOD_DELETE)
+        strbuf_printf(&text, "%sDELETE", text.n ? ", " : "");
     http_add_header(r, "Allow", strbuf_text(&text));
     strbuf_fini(&text);
 }
@@ -194,4 +209,24 @@ void routes_handle(void *user, struct http_request *r)
         http_reply(r, 405, "text/plain", slice_of("405 method not allowed"));
     else if (!redirects(r, path))
         http_reply(r, 404, "text/plain", slice_of("404 page not found"));
+}
+
+size_t routes_count(void)
+{
+    return COUNT_OF(routes) + 1;
+}
+
+const char *routes_name(size_t i)
+{
+    return i < COUNT_OF(routes) ? routes[i].path : "other";
+}
+
+void routes_answered(void *user, const struct http_request *r, int status)
+{
+    struct app *app = user;
+    const struct route *route = find(http_request_path(r));
+    if (route == NULL)
+        tally_count_answer(&app->tally, COUNT_OF(routes), status);
+    else if (!(route->flags & ROUTE_UNCOUNTED))
+        tally_count_answer(&app->tally, (size_t)(route - routes), status);
 }

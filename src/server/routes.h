@@ -6,3 +6,8 @@
 #include "net/http.h"
 
 void routes_handle(void *app, struct http_request *r); // http_handler_fn; `app` is a struct app
+// http_answered_fn: counts the answer by its route in app->tally.
+void routes_answered(void *app, const struct http_request *r, int status);
+// The routes as app->tally counts them: path of route i, "other" for the last.
+size_t routes_count(void);
+const char *routes_name(size_t i);

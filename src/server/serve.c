@@ -22,6 +22,7 @@
 #include "server/app.h"
 #include "server/config.h"
 #include "server/reply.h"
+#include "server/request_id.h"
 #include "server/routes.h"
 
 enum { DRAIN_S = 30, FLUSH_MS = 1000, TICK_MS = 20, MAX_WAITING_BYTES = 256 << 20 };
@@ -145,6 +146,8 @@ static int start_http(struct http_server **http, struct app *app, struct err *er
     options.max_waiting_body_bytes = MAX_WAITING_BYTES;
     options.handler = routes_handle;
     options.error_body = reply_error_body;
+    options.prepare = request_id_prepare;
+    options.answered = routes_answered;
     options.user = app;
     *http = http_server_new(&options, err);
     if (!*http) {
@@ -156,6 +159,7 @@ static int start_http(struct http_server **http, struct app *app, struct err *er
                 shown);
         return -1;
     }
+    app->http = *http;
     app->listens_on_loopback = http_server_is_loopback(*http);
     address.port = http_server_port(*http);
     hosts_format(&address, shown);
@@ -213,7 +217,11 @@ static int serve(const sigset_t *stopping, struct err *err)
     store_default_directory(options_text(OPT_MODELS), directory);
     if (store_open(&store, directory, err) != 0 || start_host(&host, err) != 0)
         goto out;
-    if (app_init(&app, host, store, options_text(OPT_ORIGINS), err) != 0 || start_http(&http, &app, err) != 0)
+    if (app_init(&app, host, store, options_text(OPT_ORIGINS), err) != 0)
+        goto out;
+    if (options_uint(OPT_NUM_PARALLEL) > 0)
+        app.default_slots = option_u32(OPT_NUM_PARALLEL);
+    if (start_http(&http, &app, err) != 0)
         goto out;
     serve_until_stopped(&app, http, stopping);
     rc = 0;

@@ -51,10 +51,10 @@ def test_one_line_at_admission_and_one_at_the_end(start, store):
     server.call("POST", "/api/generate", {"model": "plain", "prompt": "Hi", "stream": False, "options": {"num_predict": 3}}, {"X-Request-Id": "abc-1"})
     server.wait_idle()
     log = server.log.read_text().splitlines()
-    first = [line for line in log if "request admitted id=abc-1 " in line]
-    last = [line for line in log if "request ended id=abc-1 " in line]
+    first = [line for line in log if 'msg="request admitted" id=abc-1 ' in line]
+    last = [line for line in log if 'msg="request ended" id=abc-1 ' in line]
     assert len(first) == 1 and len(last) == 1
-    for name in ("first_token_ms=", "total_ms=", "prompt_tokens=", "generated_tokens=", "outcome="):
+    for name in ("queue_ms=", "load_ms=", "first_token_ms=", "total_ms=", "prompt_tokens=", "generated_tokens=", "outcome=", "status=200"):
         assert name in last[0]
 
 

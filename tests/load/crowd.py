@@ -130,7 +130,7 @@ def wait_counts(server, running, queued):
 def log_events(server):
     """[(event, id, line)] of the log, in order: admitted, started, ended, refused."""
     lines = server.log.read_text().splitlines()
-    found = [(re.search(r"request (admitted|started|ended|refused) id=([^ \"]+)", line), line) for line in lines]
+    found = [(re.search(r'msg="request (admitted|started|ended|refused)" id=([^ ]+)', line), line) for line in lines]
     return [(m[1], m[2], line) for m, line in found if m]
 
 

@@ -131,7 +131,7 @@ def test_on_every_route(server, path, stream, name):
 def test_a_reader_that_never_reads_is_cut_and_others_are_served(server, counted):
     """Each token comes with the logprobs of twenty others, so that what it does not read grows quickly; the counting has no end of its own."""
     sleeper = Client(server, "/api/generate", {**count_on(num_ctx=8192), "logprobs": True, "top_logprobs": 20}, "sleeper", receive_bytes=4096)
-    while not [line for line in server.log.read_text().splitlines() if "request ended id=sleeper" in line]:
+    while not [line for line in server.log.read_text().splitlines() if 'msg="request ended" id=sleeper' in line]:
         assert ask(server, "/api/generate", count_on(40)).text == counted
     ended_as_cancelled(server, "sleeper", "generating")
     assert "client reads too slowly, stream cut id=sleeper" in server.log.read_text()

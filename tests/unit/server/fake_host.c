@@ -277,6 +277,89 @@ void host_status_fini(struct host_status *s)
     free(s->models);
 }
 
+// ---- Looking in: one request and one model, always the same ----
+const char *const host_end_names[HOST_END_COUNT] = {"stop", "length", "error", "cancelled"};
+
+static struct host_record a_record(void)
+{
+    struct host_record r = {.request_id = "abc-1",
+                            .route = "/api/chat",
+                            .client = "127.0.0.1",
+                            .model = "tiny:latest",
+                            .priority = "normal",
+                            .phase = HOST_QUEUED,
+                            .position = 2,
+                            .total_ns = 3 * NS_PER_S,
+                            .queue_ns = 3 * NS_PER_S,
+                            .n_streams = 4};
+    r.cause_ns[SCHED_CAUSE_SLOT] = 3 * NS_PER_S;
+    return r;
+}
+
+static void one_record(struct host_record **out, size_t *n)
+{
+    *n = 1;
+    *out = xcalloc(1, sizeof **out);
+    **out = a_record();
+}
+
+void host_read_queue(struct host *h, struct host_record **out, size_t *n)
+{
+    one_record(out, n);
+}
+
+void host_read_history(struct host *h, size_t max, struct host_record **out, size_t *n)
+{
+    one_record(out, n);
+    **out =
+        (struct host_record){.request_id = "old-1", .phase = HOST_ENDED, .priority = "normal", .status = 200};
+}
+
+bool host_find_request(struct host *h, const char *request_id, struct host_record *out)
+{
+    *out = a_record();
+    return strcmp(request_id, "abc-1") == 0;
+}
+
+int host_cancel_request(struct host *h, const char *request_id, struct err *err)
+{
+    if (strcmp(request_id, "old-1") == 0)
+        return err_set(err, ERR_CONFLICT, "request 'old-1' has ended already");
+    return strcmp(request_id, "abc-1") == 0 ? 0 : err_set(err, ERR_NOT_FOUND, "request not found");
+}
+
+void host_note_refusal(struct host *h, const struct host_label *label, const char *model,
+                       const struct err *why)
+{
+}
+
+void host_read_waits(struct host *h, const struct job *j, int64_t *queue_ns, int64_t *load_ns)
+{
+    *queue_ns = *load_ns = 0;
+}
+
+void host_metrics_read(struct host *h, struct host_metrics *out)
+{
+    *out = (struct host_metrics){.models = xcalloc(1, sizeof *out->models), .n_models = 1, .n_running = 1};
+    out->models[0] = (struct host_model_metrics){
+        .name = "a\"b\\c", .is_present = true, .is_ready = true, .n_slots = 4, .n_running = 1};
+}
+
+void host_metrics_fini(struct host_metrics *m)
+{
+    free(m->models);
+}
+
+uint64_t host_resident_bytes(int pid)
+{
+    return 1 << 20;
+}
+
+uint64_t host_swapped_bytes(int pid)
+{
+    return 0;
+}
+
 int host_read_card(int fd, bool verbose, char **json, struct err *err)
 {
     *json = xstrdup("{\"architecture\":\"llama\",\"parameter_count\":90432,\"context_length\":512,"

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/reply.h"
+#include "server/request_id.h"
 #include "server/routes.h"
 
 struct layer {
@@ -114,6 +115,8 @@ int harness_setup(void **state)
         goto failed;
     options.handler = routes_handle;
     options.error_body = reply_error_body;
+    options.prepare = request_id_prepare;
+    options.answered = routes_answered;
     options.user = &h->app;
     h->app.max_stream_bytes = 64 << 10;
     h->http = http_server_new(&options, &err);
