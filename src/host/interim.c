@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+// Weak doubles of what sched/sched.h declares and sched/ does not define yet; this file goes when it does.
 #include "host/state.h"
 #include "base/mem.h"
 #include <string.h>
