@@ -58,6 +58,7 @@ static const struct command commands[] = {
     {"ps", NULL, "[PREFIX]", "list the models that are loaded", cli_ps, NULL, cli_list_flags, 0, 1},
     {"show", NULL, "MODEL", "tell about a model", cli_show, NULL, cli_show_flags, 1, 1},
     {"stop", NULL, "MODEL", "unload a model", cli_stop, NULL, NULL, 1, 1},
+    {"health", NULL, "", "whether the server is ready: exit code 0 or 1", cli_health, NULL, NULL, 0, 0},
     {"tokenize", NULL, "MODEL", "text on stdin to token ids", NULL, inspect_tokenize, tokenize_flags, 1, 1},
     {"detokenize", NULL, "MODEL", "token ids on stdin to text", NULL, inspect_detokenize, NULL, 1, 1},
     {"render", NULL, "MODEL|FILE.jinja", "a conversation on stdin to the prompt of a chat template", NULL,

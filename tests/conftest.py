@@ -10,8 +10,8 @@ def start(tmp_path):
     """start(store, OLLAMA_X=...) -> Server, stopped after the test."""
     servers = []
 
-    def call(store, **env):
-        servers.append(Server(tmp_path, store, **env))
+    def call(store, *args, **env):
+        servers.append(Server(tmp_path, store, *args, **env))
         return servers[-1]
 
     yield call

@@ -168,5 +168,14 @@ void options_state_dir(char out[4096]); // $XDG_STATE_HOME/drover
 // Go's duration syntax ("1h30m", "300ms", "-1s", "0"); ERR_INVALID with Go's words otherwise.
 int duration_parse(const char *text, int64_t *ns, struct err *err);
 
+// What a service manager says (sd_notify, socket activation); taken out of the environment by the first call,
+// so call it before other threads exist.
+struct options_service {
+    char notify_socket[108]; // "": none; '@' begins an abstract name
+    int n_listen_fds;        // from descriptor 3 on, when they are for this process
+    uint64_t watchdog_us;    // 0: none
+};
+void options_take_service(struct options_service *out);
+
 // For options.c: warns of the variables that this build does not honour.
 void options_warn_of_environment(void);

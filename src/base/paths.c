@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/options.h"
 
 static const char *variable(const char *name)
@@ -82,4 +83,26 @@ bool options_terminal_is_dumb(void)
 bool options_no_color(void)
 {
     return variable("NO_COLOR")[0] != 0;
+}
+
+static uint64_t number(const char *name)
+{
+    const char *text = variable(name);
+    return text[0] >= '0' && text[0] <= '9' ? strtoull(text, NULL, 10) : 0;
+}
+
+void options_take_service(struct options_service *out)
+{
+    static const char *const names[] = {"NOTIFY_SOCKET",  "LISTEN_FDS",    "LISTEN_PID",
+                                        "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"};
+    uint64_t own_pid = (uint64_t)getpid(), watchdog_pid = number("WATCHDOG_PID");
+    *out = (struct options_service){0};
+    if (strlen(variable("NOTIFY_SOCKET")) < sizeof out->notify_socket)
+        snprintf(out->notify_socket, sizeof out->notify_socket, "%s", variable("NOTIFY_SOCKET"));
+    if (number("LISTEN_PID") == own_pid)
+        out->n_listen_fds = (int)MIN(number("LISTEN_FDS"), 1000u);
+    if (watchdog_pid == 0 || watchdog_pid == own_pid)
+        out->watchdog_us = number("WATCHDOG_USEC");
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        unsetenv(names[i]);
 }

@@ -10,7 +10,7 @@
 #include "net/client.h"
 #include "net/hosts.h"
 
-enum { MAX_LINE_BYTES = 8 << 20, URL_BYTES = HOSTS_URL_BYTES + 256 };
+enum { PROBE_TIMEOUT_S = 5, MAX_LINE_BYTES = 8 << 20, URL_BYTES = HOSTS_URL_BYTES + 256 };
 
 static const char *const json_headers[] = {"Content-Type: application/json",
                                            "User-Agent: drover/" DROVER_VERSION, NULL};
@@ -55,6 +55,8 @@ static int refuse(const struct http_client_reply *reply, struct err *err)
     const char *text = json_string_value(json_object_get(body, "error"));
     if (text == NULL)
         text = json_string_value(json_object_get(json_object_get(body, "error"), "message"));
+    if (text == NULL)
+        text = json_string_value(json_object_get(body, "reason")); // of a probe
     if (text != NULL)
         err_set(err, code_of(reply->status), "%s", text);
     else
@@ -96,6 +98,21 @@ int api_call(const char *path, struct slice body, json_t **answer, struct err *e
     }
     if (answer != NULL)
         *answer = value;
+    http_client_reply_fini(&reply);
+    return rc;
+}
+
+int api_probe(const char *path, struct err *err)
+{
+    char url[URL_BYTES];
+    struct http_client_reply reply = {0};
+    if (make_url(path, url, err) != 0)
+        return -1;
+    struct http_client_call call = {.url = url,
+                                    .headers = json_headers,
+                                    .connect_timeout_ms = PROBE_TIMEOUT_S * 1000,
+                                    .stall_timeout_s = PROBE_TIMEOUT_S};
+    int rc = request(&call, &reply, err);
     http_client_reply_fini(&reply);
     return rc;
 }

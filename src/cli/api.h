@@ -13,6 +13,9 @@
 // `answer` (may be NULL) gets the body's value, the caller's. An empty `body` makes it a GET.
 int api_call(const char *path, struct slice body, json_t **answer, struct err *err);
 
+// A GET that gives up after a few seconds of silence: 0 if the answer is a success.
+int api_probe(const char *path, struct err *err);
+
 // Non-zero ends the stream with that error.
 typedef int api_line_fn(void *user, const json_t *line, struct err *err);
 // POSTs and hands over each line of the answer as it comes. A line with "error" ends it as an error.

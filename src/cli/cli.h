@@ -13,3 +13,4 @@ int cli_list(const struct args *a); // [PREFIX]
 int cli_ps(const struct args *a);   // [PREFIX]
 int cli_show(const struct args *a); // MODEL
 int cli_stop(const struct args *a); // MODEL
+int cli_health(const struct args *a);

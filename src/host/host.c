@@ -251,6 +251,15 @@ bool host_cancel(struct host *h, struct job *j)
     return closed_now;
 }
 
+bool host_is_alive(struct host *h)
+{
+    uint64_t n_rounds = atomic_load(&h->n_rounds);
+    bool is_alive = n_rounds != h->n_rounds_seen;
+    h->n_rounds_seen = n_rounds;
+    thread_wake(h);
+    return is_alive;
+}
+
 // ---- Looking in ----
 static pthread_mutex_t *mutex_of(const struct host *h)
 {

@@ -94,6 +94,10 @@ void job_unref(struct job *j); // the submitter's reference; call once when done
 // How long it waited so far, or in all once it runs: for a slot, and for its model to be loaded.
 void host_read_waits(struct host *h, const struct job *j, int64_t *queue_ns, int64_t *load_ns);
 
+// Wakes the host's thread; whether it has gone round since the last call. Two calls some seconds apart tell a
+// thread that hangs. One caller.
+bool host_is_alive(struct host *h);
+
 uint32_t host_retry_after_s(const struct host *h);
 uint32_t host_queue_depth(const struct host *h); // requests that wait and have no slot promised
 

@@ -83,6 +83,8 @@ struct host {
     uint64_t n_started, n_finished, n_rejected, n_cancelled;
     double service_s; // moving average of how long a request runs
     bool is_stopping;
+    atomic_uint_fast64_t n_rounds; // of the host's thread
+    uint64_t n_rounds_seen;        // by host_is_alive
     // the host's thread's
     struct list links;
     struct strbuf scratch; // of event_decode

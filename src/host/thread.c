@@ -283,6 +283,7 @@ void *thread_run(void *host)
     struct host *h = host;
     thread_read_budget(h);
     while (!is_stopping(h)) {
+        atomic_fetch_add(&h->n_rounds, 1);
         while (act(h))
             ;
         send_cancels(h);

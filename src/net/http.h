@@ -85,8 +85,13 @@ uint16_t http_server_port(const struct http_server *s);    // 0 for a Unix socke
 bool http_server_is_loopback(const struct http_server *s); // listens on a loopback address (or a Unix socket)
 size_t http_server_connection_count(struct http_server *s);   // open now
 size_t http_server_waiting_body_bytes(struct http_server *s); // held now
-// Closes the listening socket; running requests go on, each answer from now on closes its connection.
+// From now on each answer closes its connection; new connections are still taken.
+void http_server_drain(struct http_server *s);
+// Drains, and closes the listening socket; running requests go on.
 void http_server_stop_accepting(struct http_server *s);
+// Asks itself something over a connection of its own: whether some answer comes in time. Blocks, so not on a
+// thread of the server.
+bool http_server_answers(struct http_server *s, int timeout_ms);
 // Cuts what is still running (on_gone is called for it), stops all threads. NULL is allowed. Not from a
 // handler.
 void http_server_free(struct http_server *s);

@@ -83,8 +83,9 @@ struct http_server {
     uint16_t port;
     bool is_loopback;
     bool layout_is_known; // of a request's head in the library's memory: see guard_check_layout
-    atomic_bool is_draining, is_stopping;
-    int quiet_fd; // the listening socket once nothing is accepted any more; -1 before
+    atomic_bool is_draining, is_deaf, is_stopping;
+    int listen_fd; // owned by the daemon
+    int quiet_fd;  // the listening socket once nothing is accepted any more; -1 before
     atomic_int n_connections;
     atomic_size_t waiting_body_bytes;
     pthread_mutex_t lock; // requests

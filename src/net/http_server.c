@@ -185,6 +185,7 @@ struct http_server *http_server_new(const struct http_server_options *options, s
     int listen_fd = open_listener(options, err);
     if (listen_fd < 0)
         goto failed;
+    s->listen_fd = listen_fd;
     listen_describe(listen_fd, &s->port, &s->is_loopback);
     s->unix_path = options->unix_path != NULL && options->listen_fd < 0 ? xstrdup(options->unix_path) : NULL;
     s->options.max_connections = raise_fd_limit(options->max_connections);
@@ -226,9 +227,15 @@ size_t http_server_waiting_body_bytes(struct http_server *s)
     return atomic_load(&s->waiting_body_bytes);
 }
 
+void http_server_drain(struct http_server *s)
+{
+    atomic_store(&s->is_draining, true);
+}
+
 void http_server_stop_accepting(struct http_server *s)
 {
-    if (atomic_exchange(&s->is_draining, true))
+    http_server_drain(s);
+    if (atomic_exchange(&s->is_deaf, true))
         return;
     s->quiet_fd = MHD_quiesce_daemon(s->daemon);
     // The library's threads may still look at it, so it is closed when they have ended. A socket given from

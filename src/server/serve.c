@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `drover serve`: options, limits, signals, then host, store and HTTP server; afterwards the main thread only
-// waits for signals. Signals are blocked before any thread exists, so that they are only ever taken here.
+// waits for signals: SIGHUP reads drover.conf again, SIGTERM and SIGINT drain and end. Signals are blocked
+// before any thread exists, so that they are only ever taken here.
 #include "server/server.h"
 
 #include <errno.h>
@@ -21,11 +22,14 @@
 #include "net/http.h"
 #include "server/app.h"
 #include "server/config.h"
+#include "server/preload.h"
 #include "server/reply.h"
 #include "server/request_id.h"
 #include "server/routes.h"
+#include "server/service.h"
 
-enum { DRAIN_S = 30, FLUSH_MS = 1000, TICK_MS = 20, MAX_WAITING_BYTES = 256 << 20 };
+#define DAY_NS (86400 * NS_PER_S)
+enum { FLUSH_MS = 1000, TICK_MS = 20, MAX_WAITING_BYTES = 256 << 20 };
 
 // ---- Arguments ----
 const struct args_flag server_flags[] = {
@@ -69,13 +73,14 @@ static void raise_file_limit(void)
         log_warn("server", "the limit of open files cannot be raised: %s", strerror(errno));
 }
 
-static void block_signals(sigset_t *stopping)
+static void block_signals(sigset_t *waited)
 {
     signal(SIGPIPE, SIG_IGN);
-    sigemptyset(stopping);
-    sigaddset(stopping, SIGTERM);
-    sigaddset(stopping, SIGINT);
-    pthread_sigmask(SIG_BLOCK, stopping, NULL);
+    sigemptyset(waited);
+    sigaddset(waited, SIGTERM);
+    sigaddset(waited, SIGINT);
+    sigaddset(waited, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, waited, NULL);
 }
 
 // ---- Starting ----
@@ -108,12 +113,10 @@ static uint32_t option_u32(enum option_id id)
     return (uint32_t)MIN(options_uint(id), (uint64_t)UINT32_MAX);
 }
 
-static int start_host(struct host **host, struct err *err)
+// What the table says now; `n_threads` is settled at start.
+static struct host_options read_host_options(int n_threads)
 {
-    int n_threads = 0;
-    if (log_machine(&n_threads, err) != 0)
-        return -1;
-    struct host_options options = {
+    return (struct host_options){
         .num_parallel = option_u32(OPT_NUM_PARALLEL),
         .max_queue = option_u32(OPT_MAX_QUEUE),
         .max_loaded = option_u32(OPT_MAX_LOADED_MODELS),
@@ -126,14 +129,40 @@ static int start_host(struct host **host, struct err *err)
         .cpu_level = options_text(OPT_CPU),
         .max_waiting_bytes = MAX_WAITING_BYTES,
     };
+}
+
+static int start_host(struct host **host, int *n_threads, struct err *err)
+{
+    if (log_machine(n_threads, err) != 0)
+        return -1;
+    struct host_options options = read_host_options(*n_threads);
     return host_new(host, &options, err);
 }
 
-static int start_http(struct http_server **http, struct app *app, struct err *err)
+// The log's line and the service manager's status.
+static void say_listening(const struct app *app, struct http_server *http, struct hosts_address *address,
+                          struct service *service, bool was_passed_on)
+{
+    char shown[HOSTS_URL_BYTES], status[HOSTS_URL_BYTES + 32];
+    uint16_t port = http_server_port(http);
+    address->port = port;
+    hosts_format(address, shown);
+    if (was_passed_on)
+        snprintf(shown, sizeof shown, port != 0 ? "passed-on-socket port=%u" : "passed-on-socket", port);
+    log_info("server", "listening url=%s version=%s models=%s", shown, DROVER_VERSION,
+             store_directory(app->store));
+    snprintf(status, sizeof status, "listening on %s", shown);
+    service_ready(service, status);
+}
+
+static int start_http(struct http_server **http, struct app *app, struct service *service, struct err *err)
 {
     struct hosts_address address = hosts_parse(options_text(OPT_HOST));
     struct http_server_options options = HTTP_SERVER_OPTIONS_DEFAULT;
     char shown[HOSTS_URL_BYTES];
+    options.listen_fd = service_take_socket(service, err);
+    if (err->code != ERR_NONE)
+        return -1;
     if (address.port_is_bad)
         log_warn("server", "host=%s has no usable port: using %u", options_text(OPT_HOST), address.port);
     if (strcmp(address.scheme, "https") == 0)
@@ -161,21 +190,29 @@ static int start_http(struct http_server **http, struct app *app, struct err *er
     }
     app->http = *http;
     app->listens_on_loopback = http_server_is_loopback(*http);
-    address.port = http_server_port(*http);
-    hosts_format(&address, shown);
-    log_info("server", "listening url=%s version=%s models=%s", shown, DROVER_VERSION,
-             store_directory(app->store));
+    say_listening(app, *http, &address, service, options.listen_fd >= 0);
     return 0;
 }
 
-// ---- Stopping ----
-// Waits up to `limit_ms` until `is_done`, or until a signal comes. True: it is done.
-static bool wait_until(bool (*is_done)(void *), void *user, const sigset_t *stopping, int limit_ms)
+// ---- Running and stopping ----
+static const char *signal_name(int number)
+{
+    return number == SIGTERM ? "SIGTERM" : number == SIGINT ? "SIGINT" : "SIGHUP";
+}
+
+// Waits until `is_done`, until it took `limit_ns` (negative: for ever), or until a signal to stop comes.
+// True: it is done.
+static bool wait_until(bool (*is_done)(void *), void *user, const sigset_t *waited, int64_t limit_ns)
 {
     struct timespec tick = {.tv_nsec = TICK_MS * NS_PER_MS};
-    for (int waited = 0; waited < limit_ms && !is_done(user); waited += TICK_MS)
-        if (sigtimedwait(stopping, NULL, &tick) > 0)
+    int64_t start_ns = clock_monotonic_ns();
+    while (!is_done(user) && (limit_ns < 0 || clock_monotonic_ns() - start_ns < limit_ns)) {
+        int number = sigtimedwait(waited, NULL, &tick);
+        if (number == SIGTERM || number == SIGINT) {
+            log_info("server", "stopping at once signal=%s", signal_name(number));
             return false;
+        }
+    }
     return is_done(user);
 }
 
@@ -190,47 +227,82 @@ static bool no_connection_is_open(void *user)
     return http_server_connection_count(user) == 0;
 }
 
-static void serve_until_stopped(struct app *app, struct http_server *http, const sigset_t *stopping)
+static void reload(struct app *app, struct service *service)
 {
-    int signal_number = 0;
-    while (sigwait(stopping, &signal_number) != 0)
-        ;
-    atomic_store(&app->is_draining, true);
-    http_server_stop_accepting(http);
-    log_info(
-        "server",
-        "stopping signal=%s running=%u: running requests may finish for %d s, a second signal stops at once",
-        signal_number == SIGTERM ? "SIGTERM" : "SIGINT", atomic_load(&app->n_generations), DRAIN_S);
-    if (!wait_until(no_generation_runs, app, stopping, DRAIN_S * 1000))
-        log_warn("server", "stopping now, requests are cut off running=%u", atomic_load(&app->n_generations));
+    struct err err = {0};
+    service_reloading(service);
+    if (options_reload(config_name_model, &err) != 0) {
+        log_error("server", "the configuration stays as it was: %s", err.message);
+        service_ready(service, "the last reload failed, see the log");
+        return;
+    }
+    const char *file = options_file();
+    log_info("server", "the configuration was read again file=%s", file[0] ? file : "none");
+    preload_models(app);
+    service_ready(service, "the configuration was read again");
 }
 
-static int serve(const sigset_t *stopping, struct err *err)
+// Returns the signal that ends it.
+static int serve_until_signal(struct app *app, struct service *service, const sigset_t *waited)
+{
+    for (;;) {
+        int number = 0;
+        if (sigwait(waited, &number) != 0)
+            continue;
+        if (number != SIGHUP)
+            return number;
+        reload(app, service);
+    }
+}
+
+// New requests get 503, those that wait and run may end.
+static void drain(struct app *app, struct http_server *http, struct service *service, int number,
+                  const sigset_t *waited)
+{
+    int64_t limit_ns = options_duration_ns(OPT_DRAIN_TIMEOUT);
+    atomic_store(&app->is_draining, true);
+    http_server_drain(http);
+    service_stopping(service, limit_ns < 0 || limit_ns > DAY_NS ? DAY_NS : limit_ns + 10 * NS_PER_S);
+    log_info(
+        "server",
+        "stopping signal=%s requests=%u drain_timeout=%s: they may finish, a second signal stops at once",
+        signal_name(number), atomic_load(&app->n_generations), options_text(OPT_DRAIN_TIMEOUT));
+    if (!wait_until(no_generation_runs, app, waited, limit_ns))
+        log_warn("server", "requests are cut off requests=%u", atomic_load(&app->n_generations));
+}
+
+static int serve(struct service *service, const sigset_t *waited, struct err *err)
 {
     struct app app = {0};
     struct host *host = NULL;
     struct store *store = NULL;
     struct http_server *http = NULL;
     char directory[4096];
-    int rc = -1;
+    int rc = -1, n_threads = 0;
     raise_file_limit();
     store_default_directory(options_text(OPT_MODELS), directory);
-    if (store_open(&store, directory, err) != 0 || start_host(&host, err) != 0)
+    if (store_open(&store, directory, err) != 0 || start_host(&host, &n_threads, err) != 0)
         goto out;
     if (app_init(&app, host, store, options_text(OPT_ORIGINS), err) != 0)
         goto out;
     if (options_uint(OPT_NUM_PARALLEL) > 0)
         app.default_slots = option_u32(OPT_NUM_PARALLEL);
-    if (start_http(&http, &app, err) != 0)
+    if (start_http(&http, &app, service, err) != 0)
         goto out;
-    serve_until_stopped(&app, http, stopping);
+    preload_models(&app);
+    service_watch(service, host, http);
+    int number = serve_until_signal(&app, service, waited);
+    drain(&app, http, service, number, waited);
     rc = 0;
 out:
+    service_unwatch(service);
+    if (http)
+        http_server_stop_accepting(http);
     app_close(&app);
     if (host)
         host_free(host); // open requests get their last event: an error that says so
     if (http)
-        wait_until(no_connection_is_open, http, stopping, FLUSH_MS);
+        wait_until(no_connection_is_open, http, waited, FLUSH_MS * NS_PER_MS);
     http_server_free(http);
     app_fini(&app);
     store_close(store);
@@ -239,17 +311,21 @@ out:
 
 int server_main(int argc, char **argv)
 {
-    sigset_t stopping;
+    sigset_t waited;
     struct err err = {0};
     options_load(true);
     int code = read_arguments(argc, argv);
     if (code >= 0)
         return code;
-    block_signals(&stopping);
-    if (serve(&stopping, &err) != 0) {
+    struct service *service = service_new();
+    block_signals(&waited);
+    if (serve(service, &waited, &err) == 0) {
+        log_info("server", "stopped");
+        code = 0;
+    } else {
         fprintf(stderr, "Error: %s\n", err.message);
-        return 1;
+        code = 1;
     }
-    log_info("server", "stopped");
-    return 0;
+    service_free(service);
+    return code;
 }

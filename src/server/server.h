@@ -8,7 +8,7 @@
 extern const struct args_flag server_flags[];
 
 // `drover serve [OPTIONS]`; argv[0] is the command's name. Loads the options (environment, then the flags
-// given here), serves until SIGTERM or SIGINT, lets running requests finish for up to 30 s, and returns the
-// exit code: 0, 1 (could not serve), 2 (usage). Call it in the main thread before other threads exist: it
-// blocks signals for all of them.
+// given here, then drover.conf), serves until SIGTERM or SIGINT, lets requests finish for up to
+// OPT_DRAIN_TIMEOUT, reads drover.conf again on SIGHUP, and returns the exit code: 0, 1 (could not serve), 2
+// (usage). Call it in the main thread before other threads exist: it blocks signals for all of them.
 int server_main(int argc, char **argv);

@@ -22,6 +22,7 @@ struct fixture {
     struct http_request *kept[MAX_KEPT]; // of /wait and /stream, with a reference
     int n_kept, n_gone, n_user_freed;
     int n_handled;
+    int is_held; // /hold keeps its thread
 };
 
 // Waits until *counter >= want; fails the test after a long time.
@@ -103,6 +104,12 @@ static void handle(void *user, struct http_request *r)
     else if (strcmp(path, "/stream") == 0) {
         http_stream_begin(r, 200, "application/x-ndjson");
         keep(f, r);
+    } else if (strcmp(path, "/hold") == 0) {
+        pthread_mutex_lock(&f->lock);
+        while (f->is_held)
+            pthread_cond_wait(&f->changed, &f->lock);
+        pthread_mutex_unlock(&f->lock);
+        reply_text(r, "held");
     } else if (strcmp(path, "/forget") != 0)
         describe(r);
 }
@@ -970,6 +977,44 @@ static void draining_serves_what_runs(void **state)
     stop(&f);
 }
 
+static void draining_takes_new_connections_and_closes_them(void **state)
+{
+    static struct fixture f;
+    start(&f);
+    http_server_drain(f.server);
+    for (int i = 0; i < 2; i++) {
+        int fd = dial(&f);
+        wire_send(fd, GET("/late"));
+        assert_answer(fd, 200, "GET /late ? [-] peer");
+        assert_closed(fd);
+    }
+    stop(&f);
+}
+
+static void it_knows_whether_it_answers(void **state)
+{
+    static struct fixture f;
+    struct http_server_options o = test_options(&f);
+    o.n_threads = 1;
+    o.host = "";
+    start_with(&f, &o);
+    assert_true(http_server_answers(f.server, WIRE_PATIENCE_S * 1000));
+    f.is_held = 1;
+    int fd = dial(&f);
+    int n_before = f.n_handled;
+    wire_send(fd, GET("/hold"));
+    await(&f, &f.n_handled, n_before + 1);
+    assert_false(http_server_answers(f.server, 50)); // its only thread is held
+    pthread_mutex_lock(&f.lock);
+    f.is_held = 0;
+    pthread_cond_broadcast(&f.changed);
+    pthread_mutex_unlock(&f.lock);
+    assert_answer(fd, 200, "held");
+    assert_true(http_server_answers(f.server, WIRE_PATIENCE_S * 1000));
+    close(fd);
+    stop(&f);
+}
+
 static void waiting_outlasts_the_idle_timeout(void **state)
 {
     static struct fixture f;
@@ -1096,6 +1141,8 @@ int main(int argc, char **argv) // an argument: only the tests of that name, '*'
         cmocka_unit_test(writers_of_many_threads_and_random_leavers),
         cmocka_unit_test(stopping_wakes_and_cuts_everything),
         cmocka_unit_test(draining_serves_what_runs),
+        cmocka_unit_test(draining_takes_new_connections_and_closes_them),
+        cmocka_unit_test(it_knows_whether_it_answers),
         cmocka_unit_test(waiting_outlasts_the_idle_timeout),
         cmocka_unit_test(a_taken_port_is_a_clear_error),
         cmocka_unit_test(all_interfaces_and_unix_sockets),
