@@ -141,6 +141,7 @@ static void finish(struct generation *g, const struct event *e)
         g->n_generated = e->n_generated;
         g->n_cached = MAX(g->n_cached, e->n_cached);
     }
+    generation_log_end(g, generate_reason_text(g->reason), NULL); // before the client can look for it
     if (!g->ask.stream) {
         answer_whole(g);
     } else {
@@ -149,7 +150,6 @@ static void finish(struct generation *g, const struct event *e)
         send(g);
         http_stream_end(g->http);
     }
-    generation_log_end(g, generate_reason_text(g->reason), NULL);
 }
 
 static void on_event(void *user, const struct event *e)
@@ -168,8 +168,8 @@ static void on_event(void *user, const struct event *e)
         finish(g, e);
         break;
     default:
-        fail(g, &e->error, NULL);
         generation_log_end(g, e->error.code == ERR_CANCELLED ? "cancelled" : "error", &e->error);
+        fail(g, &e->error, NULL);
         break;
     }
     atomic_fetch_sub(&g->app->n_generations, 1);
