@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "sched/room.h"
+#include "sched/devices.h"
+#include "sched/order.h"
 
 static void require(bool holds, const char *what)
 {
@@ -50,36 +51,52 @@ static void check_running(const struct sched_model *m)
     require(n <= m->sizes.n_slots, "running <= slots");
 }
 
+static bool is_served(const struct sched *s, const struct sched_model *m)
+{
+    if (m->state != SCHED_READY || m->n_waiting == 0 || m->n_running >= m->sizes.n_slots)
+        return true;
+    const struct sched_request *next = order_next(s, m);
+    return next == NULL || next->need_tokens > m->sizes.pool_tokens; // drains, or has to grow
+}
+
 static void check_model(const struct sched *s, const struct sched_model *m)
 {
+    bool loaded = m->state == SCHED_LOADING || m->state == SCHED_READY;
     check_waiting(m);
     check_running(m);
     require(!m->is_draining || m->state == SCHED_READY || m->state == SCHED_STOPPING,
             "only a loaded model drains");
-    bool loaded = m->state == SCHED_LOADING || m->state == SCHED_READY;
-    require(loaded ? room_is_held(m) : !room_is_held(m) || m->state == SCHED_STOPPING,
+    require(!m->is_draining || !m->options.is_pinned || m->state == SCHED_STOPPING,
+            "a pinned model does not drain");
+    require(loaded ? is_held(m) : !is_held(m) || m->state == SCHED_STOPPING || m->is_growing,
             "sizes are set while memory is held");
-    require(m->expires_at_ns == INT64_MAX || sched_model_is_idle(m), "only an idle model has a timer");
-    require(!sched_model_is_idle(m) || m->keep_alive_ns != 0, "keep_alive 0 unloads at once");
-    if (m->state != SCHED_READY || m->n_waiting == 0 || m->n_running >= m->sizes.n_slots)
-        return;
-    const struct sched_request *first = LIST_OWNER(m->waiting.next, struct sched_request, in_model);
-    bool held_back =
-        (m->is_draining && first->order >= m->drain_order) || first->need_tokens > m->sizes.pool_tokens;
-    require(held_back, "a free slot never stays empty while a request waits for it");
+    require(!m->is_growing || m->state == SCHED_STOPPING || is_loading(m), "a model grows between processes");
+    require(m->leaving_bytes == 0 || (m->is_growing && m->state == SCHED_STOPPING),
+            "an old process leaves only while its model grows");
+    require(m->expires_at_ns == INT64_MAX || (sched_model_is_idle(m) && !m->options.is_pinned),
+            "only an idle model has a timer");
+    require(!sched_model_is_idle(m) || m->keep_alive_ns != 0 || m->options.is_pinned,
+            "keep_alive 0 unloads at once");
+    require(!is_held(m) ||
+                (m->sizes.device_i < s->options.n_devices && devices_may_hold(s, m->sizes.device_i)),
+            "a model lies on a device that may hold it");
+    require(is_served(s, m), "a free slot never stays empty while a request waits for it");
 }
 
 void sched_check(const struct sched *s)
 {
-    uint32_t n_held = 0, n_queued = 0;
+    uint32_t n_queued = 0, n_requests = 0;
     LIST_EACH(&s->models, node)
     {
-        const struct sched_model *m = LIST_OWNER(node, struct sched_model, all);
+        const struct sched_model *m = model_of(node);
         check_model(s, m);
-        n_held += room_is_held(m) && m->state != SCHED_STOPPING;
         n_queued += m->n_waiting - m->n_promised;
+        n_requests += m->n_waiting + m->n_running;
     }
+    LIST_EACH(&s->request_actions, node)
+    n_requests += LIST_OWNER(node, struct sched_request, actions)->place == SCHED_LEAVING;
+    require(n_requests == s->n_alive, "every accepted request is somewhere");
     require(n_queued == s->n_queued, "the queued are counted");
-    require(n_queued <= s->options.max_queue, "queued <= max_queue");
-    require(n_held <= s->options.max_loaded, "loaded and loading <= max_loaded");
+    require(n_queued <= s->queued_allowed, "queued <= max_queue");
+    require(devices_count_held(s) <= s->loaded_allowed, "models with memory <= max_loaded");
 }

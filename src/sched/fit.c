@@ -12,12 +12,12 @@ static uint64_t add_capped(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-uint64_t fit_bytes(const struct sched_options *o, const struct sched_plan *plan, uint32_t pool_tokens)
+uint64_t fit_bytes(const struct fit_wish *w, const struct sched_plan *plan, uint32_t pool_tokens)
 {
     uint64_t pool;
     if (__builtin_mul_overflow(plan->bytes_per_token, (uint64_t)pool_tokens, &pool))
         pool = UINT64_MAX;
-    return add_capped(add_capped(plan->fixed_bytes, pool), o->front_bytes);
+    return add_capped(add_capped(plan->fixed_bytes, pool), w->front_bytes);
 }
 
 static uint32_t clamp_context(const struct sched_plan *plan, uint32_t n_tokens)
@@ -31,33 +31,33 @@ static uint32_t round_pool(uint64_t n_tokens)
 }
 
 // Tries one choice of slots and pool.
-static bool try_sizes(const struct sched_options *o, const struct sched_plan *plan, uint32_t n_slots,
+static bool try_sizes(const struct fit_wish *w, const struct sched_plan *plan, uint32_t n_slots,
                       uint32_t pool_tokens, uint64_t room_bytes, struct sched_sizes *sizes)
 {
     sizes->n_slots = n_slots;
     sizes->pool_tokens = pool_tokens;
-    sizes->context_length = clamp_context(plan, o->context_length > 0 ? o->context_length : pool_tokens);
-    sizes->memory_bytes = fit_bytes(o, plan, pool_tokens);
+    sizes->context_length = clamp_context(plan, w->context_length > 0 ? w->context_length : pool_tokens);
+    sizes->memory_bytes = fit_bytes(w, plan, pool_tokens);
     return sizes->memory_bytes <= room_bytes;
 }
 
-bool fit_sizes(const struct sched_options *o, const struct sched_plan *plan, uint32_t need_tokens,
+bool fit_sizes(const struct fit_wish *w, const struct sched_plan *plan, uint32_t need_tokens,
                uint64_t room_bytes, struct sched_sizes *sizes)
 {
     *sizes = (struct sched_sizes){0};
-    uint32_t full_slots = o->num_parallel > 0 ? o->num_parallel : FIT_AUTO_SLOTS,
-             least_slots = o->num_parallel > 0 ? o->num_parallel : 1;
-    uint32_t slot_tokens = clamp_context(plan, o->context_length > 0 ? MIN(o->context_length, FIT_SLOT_TOKENS)
+    uint32_t full_slots = w->num_parallel > 0 ? w->num_parallel : FIT_AUTO_SLOTS,
+             least_slots = w->num_parallel > 0 ? w->num_parallel : 1;
+    uint32_t slot_tokens = clamp_context(plan, w->context_length > 0 ? MIN(w->context_length, FIT_SLOT_TOKENS)
                                                                      : FIT_SLOT_TOKENS);
-    uint32_t asked = clamp_context(plan, MAX(o->context_length, need_tokens)); // never reduced
+    uint32_t asked = clamp_context(plan, MAX(w->context_length, need_tokens)); // never reduced
     uint32_t full_pool = round_pool(MAX((uint64_t)full_slots * slot_tokens, asked));
     uint32_t less_pool = round_pool(MAX((uint64_t)least_slots * slot_tokens, asked));
     uint32_t least_pool = MIN(round_pool(MAX(MIN((uint32_t)FIT_LEAST_POOL, slot_tokens), asked)), less_pool);
-    if (try_sizes(o, plan, full_slots, full_pool, room_bytes, sizes))
+    if (try_sizes(w, plan, full_slots, full_pool, room_bytes, sizes))
         return true;
     double have = (double)room_bytes / GIB, want = (double)sizes->memory_bytes / GIB;
-    bool fits = try_sizes(o, plan, least_slots, less_pool, room_bytes, sizes) ||
-                try_sizes(o, plan, least_slots, least_pool, room_bytes, sizes);
+    bool fits = try_sizes(w, plan, least_slots, less_pool, room_bytes, sizes) ||
+                try_sizes(w, plan, least_slots, least_pool, room_bytes, sizes);
     if (least_slots < full_slots)
         snprintf(sizes->reduced, sizeof sizes->reduced,
                  "slots %u -> %u, pool %u -> %u tokens: %.2f GiB wanted, %.2f GiB available", full_slots,
@@ -69,23 +69,26 @@ bool fit_sizes(const struct sched_options *o, const struct sched_plan *plan, uin
     return fits;
 }
 
-int fit_refuse(const struct sched_options *o, const struct sched_plan *plan, uint32_t need_tokens,
-               uint64_t room_bytes, struct err *err)
+int fit_refuse(const struct fit_wish *w, const struct sched_plan *plan, uint32_t need_tokens,
+               uint64_t room_bytes, uint64_t pinned_bytes, struct err *err)
 {
     struct sched_sizes least;
-    fit_sizes(o, plan, need_tokens, room_bytes, &least);
+    char pinned[80] = "";
+    fit_sizes(w, plan, need_tokens, room_bytes, &least);
     double need = (double)least.memory_bytes / GIB, have = (double)room_bytes / GIB;
-    uint64_t fixed = fit_bytes(o, plan, 0);
+    uint64_t fixed = fit_bytes(w, plan, 0);
     uint64_t tokens =
         fixed < room_bytes && plan->bytes_per_token > 0 ? (room_bytes - fixed) / plan->bytes_per_token : 0;
     unsigned long long fitting = tokens / FIT_PAGE_TOKENS * FIT_PAGE_TOKENS;
+    if (pinned_bytes > 0)
+        snprintf(pinned, sizeof pinned, " beside the pinned models (%.2f GiB)", (double)pinned_bytes / GIB);
     if (tokens >= FIT_LEAST_POOL)
         return err_set(err, ERR_NO_MEMORY,
-                       "model requires more system memory (%.2f GiB) than is available (%.2f GiB); a context "
-                       "of %llu tokens would fit",
-                       need, have, fitting);
+                       "model requires more system memory (%.2f GiB) than is available (%.2f GiB)%s; a "
+                       "context of %llu tokens would fit",
+                       need, have, pinned, fitting);
     return err_set(err, ERR_NO_MEMORY,
-                   "model requires more system memory (%.2f GiB) than is available (%.2f GiB); a model of at "
-                   "most %.2f GiB would fit",
-                   need, have, have);
+                   "model requires more system memory (%.2f GiB) than is available (%.2f GiB)%s; a model of "
+                   "at most %.2f GiB would fit",
+                   need, have, pinned, have);
 }

@@ -1,205 +1,317 @@
 // SPDX-License-Identifier: MIT
-// The idea: the model whose oldest waiter came first is looked at first, and nobody overtakes it. It gets the
-// room that idle models leave; they are stopped, least recently used first, as many as are needed. If busy
-// models stand in its way it waits, and after swap_after a victim drains: it serves what was admitted to it
-// so far, and nothing newer, until the swap is done. What can never fit is refused at once, with the numbers.
+// The idea: the models that wait for room are looked at in the order of their oldest waiters. One gets the
+// device where it fits without sending anybody away, with most room left, else the one where those sent away
+// are cheapest. If only busy models stand in its way it waits, and after swap_after victims drain: they serve
+// what was admitted to them so far, and nothing newer, until the swap is done. Whoever waits for busy models
+// keeps those behind it off every device on which it could ever lie, so nobody overtakes it there. What can
+// never fit is refused at once, with the numbers.
 #include "sched/room.h"
 
-#include "base/mem.h"
-#include "sched/fit.h"
+#include "sched/devices.h"
+#include "sched/evict.h"
 
-static struct sched_request *oldest(const struct sched_model *m)
-{
-    return LIST_OWNER(m->waiting.next, struct sched_request, in_model);
-}
-
-static struct sched_model *owner(struct list *node)
-{
-    return LIST_OWNER(node, struct sched_model, all);
-}
-
-static uint32_t largest_need(const struct sched_model *m)
-{
-    uint32_t need = 0;
-    LIST_EACH(&m->waiting, node)
-    need = MAX(need, LIST_OWNER(node, struct sched_request, in_model)->need_tokens);
-    return need;
-}
-
-void room_refuse_impossible(struct sched *s, struct sched_model *m, int64_t now_ns)
-{
-    LIST_EACH_SAFE(&m->waiting, node, after)
-    {
-        struct sched_request *r = LIST_OWNER(node, struct sched_request, in_model);
-        struct sched_sizes sizes;
-        struct err why = {0};
-        if (!m->has_plan || (room_is_held(m) && r->need_tokens <= m->sizes.pool_tokens) ||
-            fit_sizes(&s->options, &m->plan, r->need_tokens, s->budget_bytes, &sizes))
-            continue;
-        fit_refuse(&s->options, &m->plan, r->need_tokens, s->budget_bytes, &why);
-        sched_fail_request(s, r, &why, now_ns);
-    }
-}
-
-// What holds room and stays for now. STOPPING ones are on their way out and counted apart.
-struct holders {
-    uint64_t busy_bytes, idle_bytes, stopping_bytes;
-    uint32_t n_busy, n_idle, n_stopping;
+// What the claimants that were looked at already will hold.
+struct pass {
+    struct sched *s;
+    uint64_t taken_bytes[SCHED_MAX_DEVICES];
+    bool is_closed[SCHED_MAX_DEVICES];
+    uint32_t n_taken;
 };
-
-static struct holders count_holders(const struct sched *s, bool draining_are_busy)
-{
-    struct holders h = {0};
-    LIST_EACH(&s->models, node)
-    {
-        struct sched_model *m = owner(node);
-        if (!room_is_held(m))
-            continue;
-        bool busy = room_has_work(m) && (draining_are_busy || !m->is_draining);
-        if (m->state == SCHED_STOPPING) {
-            h.stopping_bytes += m->sizes.memory_bytes;
-            h.n_stopping++;
-        } else if (busy) {
-            h.busy_bytes += m->sizes.memory_bytes;
-            h.n_busy++;
-        } else {
-            h.idle_bytes += m->sizes.memory_bytes;
-            h.n_idle++;
-        }
-    }
-    return h;
-}
 
 static uint64_t left_of(uint64_t budget, uint64_t used)
 {
     return used < budget ? budget - used : 0;
 }
 
-static bool fits_beside(const struct sched *s, const struct sched_model *m, const struct holders *h,
-                        struct sched_sizes *sizes)
+bool room_is_claimant(const struct sched_model *m)
 {
-    return h->n_busy < s->options.max_loaded &&
-           fit_sizes(&s->options, &m->plan, largest_need(m), left_of(s->budget_bytes, h->busy_bytes), sizes);
+    return (m->state == SCHED_PLANNED && (m->n_waiting > 0 || m->is_wanted)) ||
+           (m->state == SCHED_READY && m->wants_grow && m->n_waiting > 0);
 }
 
-static struct sched_model *find_idle_victim(const struct sched *s)
+static void refuse(struct sched *s, struct sched_request *r, uint64_t most_bytes, uint64_t pinned_bytes)
 {
-    struct sched_model *victim = NULL;
-    LIST_EACH(&s->models, node)
-    {
-        struct sched_model *m = owner(node);
-        bool idle = (m->state == SCHED_READY || m->state == SCHED_LOADING) && !room_has_work(m);
-        if (idle && (victim == NULL || m->last_used_ns < victim->last_used_ns))
-            victim = m;
-    }
-    return victim;
+    struct sched_model *m = r->model;
+    struct fit_wish wish = wish_of(s, m);
+    struct err why = {0};
+    if (devices_count_pinned(s, m) >= max_loaded(s))
+        err_set(&why, ERR_NO_MEMORY,
+                "no place for another model: the limit is %u loaded models, and that many are pinned",
+                max_loaded(s));
+    else
+        fit_refuse(&wish, &m->plan, r->need_tokens, most_bytes, pinned_bytes, &why);
+    sched_fail_request(s, r, &why);
 }
 
-// The busy model with the least to do, once it has stayed long enough.
-static struct sched_model *find_drain_victim(const struct sched *s, int64_t now_ns)
+void room_refuse_impossible(struct sched *s, struct sched_model *m)
 {
-    struct sched_model *victim = NULL;
-    LIST_EACH(&s->models, node)
-    {
-        struct sched_model *m = owner(node);
-        if (m->state != SCHED_READY || m->is_draining || !room_has_work(m) ||
-            now_ns - m->ready_at_ns < s->options.min_resident_ns)
-            continue;
-        if (victim == NULL || m->n_running + m->n_waiting < victim->n_running + victim->n_waiting)
-            victim = m;
-    }
-    return victim;
-}
-
-// Busy models stand in the way of m: after swap_after, enough of them drain.
-static void drain_for(struct sched *s, struct sched_model *m, int64_t now_ns)
-{
-    if (now_ns - oldest(m)->arrived_ns < s->options.swap_after_ns)
-        return;
-    for (;;) {
-        struct sched_sizes sizes;
-        struct holders h = count_holders(s, false);
-        if (fits_beside(s, m, &h, &sizes))
-            return;
-        struct sched_model *victim = find_drain_victim(s, now_ns);
-        if (victim == NULL)
-            return;
-        victim->is_draining = true;
-        victim->drain_order = s->next_order;
-    }
-}
-
-static void load(struct sched *s, struct sched_model *m, const struct sched_sizes *sizes, int64_t now_ns)
-{
-    m->sizes = *sizes;
-    m->state = SCHED_LOADING;
-    m->progress_at_ns = m->last_used_ns = now_ns;
-    sched_act_on_model(s, m, SCHED_LOAD);
-}
-
-// False: it has to wait, and so have those behind it.
-static bool give_room(struct sched *s, struct sched_model *m, int64_t now_ns)
-{
+    uint64_t pinned_bytes, most_bytes;
+    struct fit_wish wish = wish_of(s, m);
     struct sched_sizes sizes;
-    struct holders h = count_holders(s, true);
-    if (!fits_beside(s, m, &h, &sizes)) {
-        drain_for(s, m, now_ns);
-        return false;
+    if (!m->has_plan || (!is_held(m) && m->n_waiting == 0 && !m->is_wanted))
+        return;
+    most_bytes = devices_most_bytes(s, m, &pinned_bytes);
+    bool has_place = is_held(m) || devices_count_pinned(s, m) < max_loaded(s);
+    LIST_EACH_SAFE(&m->waiting, node, after)
+    {
+        struct sched_request *r = request_of(node);
+        bool fits_now = is_held(m) && r->need_tokens <= m->sizes.pool_tokens;
+        if (!fits_now && !(has_place && fit_sizes(&wish, &m->plan, r->need_tokens, most_bytes, &sizes)))
+            refuse(s, r, most_bytes, pinned_bytes);
     }
-    while (h.n_busy + h.n_idle >= s->options.max_loaded ||
-           h.busy_bytes + h.idle_bytes + sizes.memory_bytes > s->budget_bytes) {
-        struct sched_model *victim = find_idle_victim(s);
-        if (victim == NULL)
-            return false;
-        sched_stop_model(s, victim);
-        h = count_holders(s, true);
-    }
-    if (h.n_busy + h.n_idle + h.n_stopping >= s->options.max_loaded ||
-        h.busy_bytes + h.idle_bytes + h.stopping_bytes + sizes.memory_bytes > s->budget_bytes)
-        return false; // until the stopping ones are gone
-    load(s, m, &sizes, now_ns);
-    return true;
+    if (m->is_wanted && !is_held(m) && !(has_place && fit_sizes(&wish, &m->plan, 0, most_bytes, &sizes)))
+        m->is_wanted = false;
 }
 
-static struct sched_model *find_first_planned(const struct sched *s)
+// ---- Where a model could lie ----
+struct choice {
+    bool fits;
+    uint32_t device_i;
+    struct sched_sizes sizes;
+    double cost; // of those that have to go
+    uint64_t free_bytes;
+};
+
+static uint32_t power_of_two(uint32_t n)
+{
+    uint32_t p = 1;
+    while (p < n && p < 1u << 31)
+        p *= 2;
+    return p;
+}
+
+// Sizes for the room. One that grows takes a step of at least a power of two where it can, so that a row of
+// growing requests makes few reloads, and keeps a slot for everybody who runs.
+static bool fit(const struct sched *s, const struct sched_model *m, uint64_t room_bytes,
+                struct sched_sizes *sizes)
+{
+    struct fit_wish wish = wish_of(s, m);
+    uint32_t need = largest_need(m);
+    if (m->state != SCHED_READY)
+        return fit_sizes(&wish, &m->plan, need, room_bytes, sizes);
+    uint32_t step = power_of_two(need);
+    if (m->plan.train_context > 0)
+        step = MAX(MIN(step, m->plan.train_context), need);
+    if (!fit_sizes(&wish, &m->plan, step, room_bytes, sizes) || sizes->n_slots < m->sizes.n_slots) {
+        if (!fit_sizes(&wish, &m->plan, need, room_bytes, sizes))
+            return false;
+    }
+    return sizes->n_slots >= m->n_running && sizes->pool_tokens > m->sizes.pool_tokens;
+}
+
+static struct choice look_at(struct pass *p, const struct sched_model *m, uint32_t device_i)
+{
+    struct choice c = {.device_i = device_i};
+    uint64_t budget = p->s->options.devices[device_i].budget_bytes, taken = p->taken_bytes[device_i];
+    struct devices_use u = devices_count(p->s, m, device_i, DEVICES_ALL);
+    c.free_bytes = left_of(budget, u.busy_bytes + u.idle_bytes + taken);
+    c.fits = u.n_busy + p->n_taken < max_loaded(p->s) &&
+             fit(p->s, m, left_of(budget, u.busy_bytes + taken), &c.sizes) &&
+             evict_choose_idle(p->s, m, device_i, c.sizes.memory_bytes, taken, p->n_taken, &c.cost);
+    return c;
+}
+
+static bool is_better(const struct choice *a, const struct choice *b)
+{
+    if (a->fits != b->fits)
+        return a->fits;
+    if ((a->sizes.reduced[0] == 0) != (b->sizes.reduced[0] == 0))
+        return a->sizes.reduced[0] == 0;
+    if (a->cost < b->cost || a->cost > b->cost)
+        return a->cost < b->cost;
+    return a->free_bytes > b->free_bytes;
+}
+
+static struct choice choose(struct pass *p, const struct sched_model *m)
+{
+    struct choice best = {0};
+    for (uint32_t i = 0; i < p->s->options.n_devices; i++) {
+        if (!devices_may_hold(p->s, i) || p->is_closed[i])
+            continue;
+        struct choice c = look_at(p, m, i);
+        if (c.fits && (!best.fits || is_better(&c, &best)))
+            best = c;
+    }
+    best.sizes.device_i = best.device_i;
+    return best;
+}
+
+// ---- Busy models stand in the way ----
+static int64_t waits_since_ns(const struct sched_model *m)
+{
+    return m->n_waiting > 0 ? oldest_of(m)->arrived_ns : INT64_MAX;
+}
+
+static bool fits_after_drains(const struct pass *p, const struct sched_model *m, uint32_t device_i)
+{
+    struct devices_use u = devices_count(p->s, m, device_i, DEVICES_WITHOUT_DRAINING);
+    struct sched_sizes sizes;
+    return u.n_busy + p->n_taken < max_loaded(p->s) &&
+           fit(p->s, m,
+               left_of(p->s->options.devices[device_i].budget_bytes, u.busy_bytes + p->taken_bytes[device_i]),
+               &sizes);
+}
+
+static void keep_drains(struct sched *s)
+{
+    LIST_EACH(&s->models, node)
+    model_of(node)->is_drain_needed |= model_of(node)->is_draining;
+}
+
+static void begin_drains(struct sched *s)
+{
+    LIST_EACH(&s->models, node)
+    {
+        struct sched_model *m = model_of(node);
+        if (!m->is_marked)
+            continue;
+        m->is_drain_needed = true;
+        if (m->is_draining)
+            continue;
+        m->is_draining = true;
+        m->drain_order = s->next_order;
+    }
+}
+
+// Once its oldest waiter has waited swap_after, the victims with the least to do drain, all on one device.
+static void drain_for(struct pass *p, struct sched_model *m)
+{
+    struct sched *s = p->s;
+    int best = -1;
+    uint32_t best_work = 0;
+    if (m->n_waiting == 0 || s->now_ns - waits_since_ns(m) < s->options.swap_after_ns)
+        return;
+    for (uint32_t i = 0; i < s->options.n_devices; i++) {
+        uint32_t work;
+        if (!devices_may_hold(s, i) || p->is_closed[i])
+            continue;
+        if (fits_after_drains(p, m, i)) {
+            keep_drains(s);
+            return;
+        }
+        if (evict_choose_drain(s, m, i, p->taken_bytes[i], p->n_taken, &work) &&
+            (best < 0 || work < best_work)) {
+            best = (int)i;
+            best_work = work;
+        }
+    }
+    if (best < 0)
+        return;
+    evict_choose_drain(s, m, (uint32_t)best, p->taken_bytes[best], p->n_taken, &best_work);
+    begin_drains(s);
+}
+
+// Nobody behind m takes the room that m waits for.
+static void close_devices(struct pass *p, const struct sched_model *m)
+{
+    for (uint32_t i = 0; i < p->s->options.n_devices; i++) {
+        struct sched_sizes sizes;
+        if (fit(p->s, m, p->s->options.devices[i].budget_bytes, &sizes))
+            p->is_closed[i] = true;
+    }
+    p->n_taken += m->state != SCHED_READY;
+}
+
+// ---- Giving ----
+static void evict_marked(struct sched *s)
+{
+    LIST_EACH(&s->models, node)
+    {
+        if (model_of(node)->is_marked)
+            sched_stop_model(s, model_of(node), SCHED_UNLOAD_ROOM);
+    }
+}
+
+static void give_room(struct pass *p, struct sched_model *m)
+{
+    struct sched *s = p->s;
+    struct choice c = choose(p, m);
+    m->claim = SCHED_CAUSE_ROOM;
+    if (m->n_waiting == 0 && !m->options.is_pinned && (!c.fits || c.cost > 0)) {
+        m->is_wanted = false; // nothing goes for a preload
+        return;
+    }
+    if (!c.fits) {
+        s->wants_room = true;
+        drain_for(p, m);
+        close_devices(p, m);
+        return;
+    }
+    uint64_t *taken = &p->taken_bytes[c.device_i];
+    double cost;
+    evict_choose_idle(s, m, c.device_i, c.sizes.memory_bytes, *taken, p->n_taken, &cost);
+    evict_marked(s);
+    struct devices_use u = devices_count(s, m, c.device_i, DEVICES_ALL);
+    uint64_t used = u.busy_bytes + u.idle_bytes + u.leaving_bytes + *taken;
+    if (c.sizes.memory_bytes <= left_of(s->options.devices[c.device_i].budget_bytes, used) &&
+        u.n_busy + u.n_idle + u.n_leaving + p->n_taken < max_loaded(s)) {
+        if (m->state == SCHED_READY)
+            sched_grow_model(s, m, &c.sizes);
+        else
+            sched_load_model(s, m, &c.sizes);
+        return;
+    }
+    s->wants_room = true; // until those that leave are gone
+    m->claim = SCHED_CAUSE_UNLOAD;
+    *taken += c.sizes.memory_bytes;
+    p->n_taken++;
+}
+
+static uint64_t claim_order(const struct sched_model *m)
+{
+    return m->n_waiting > 0 ? oldest_of(m)->order : UINT64_MAX - 1;
+}
+
+// The first of those that were not looked at yet; models without waiters come last, as they were added.
+static struct sched_model *next_claimant(const struct sched *s)
 {
     struct sched_model *first = NULL;
     LIST_EACH(&s->models, node)
     {
-        struct sched_model *m = owner(node);
-        if (m->state == SCHED_PLANNED && m->n_waiting > 0 &&
-            (first == NULL || oldest(m)->order < oldest(first)->order))
+        struct sched_model *m = model_of(node);
+        if (!room_is_claimant(m) || m->claim != SCHED_CAUSE_LINE)
+            continue;
+        if (first == NULL || claim_order(m) < claim_order(first))
             first = m;
     }
     return first;
 }
 
-void room_assign(struct sched *s, int64_t now_ns)
+void room_assign(struct sched *s)
 {
+    struct pass p = {.s = s};
     struct sched_model *m;
     s->wants_room = false;
-    while ((m = find_first_planned(s)) != NULL) {
-        if (!give_room(s, m, now_ns)) {
-            s->wants_room = true;
-            return;
-        }
-    }
     LIST_EACH(&s->models, node)
-    owner(node)->is_draining = false; // nobody waits for it any more
+    {
+        model_of(node)->is_drain_needed = false;
+        model_of(node)->claim = SCHED_CAUSE_LINE;
+    }
+    while ((m = next_claimant(s)) != NULL)
+        give_room(&p, m);
+    LIST_EACH(&s->models, node)
+    {
+        m = model_of(node);
+        m->is_draining = m->is_draining && m->is_drain_needed; // nobody waits for it any more
+    }
 }
 
 int64_t room_deadline_ns(const struct sched *s)
 {
-    struct sched_model *first = find_first_planned(s);
-    if (first == NULL)
-        return INT64_MAX;
-    int64_t swap_ns = oldest(first)->arrived_ns + s->options.swap_after_ns, deadline_ns = INT64_MAX;
+    int64_t deadline_ns = INT64_MAX;
     LIST_EACH(&s->models, node)
     {
-        struct sched_model *m = owner(node);
-        int64_t drain_ns = MAX(swap_ns, m->ready_at_ns + s->options.min_resident_ns);
-        if (m->state == SCHED_READY && !m->is_draining && drain_ns > s->now_ns)
-            deadline_ns = MIN(deadline_ns, drain_ns);
+        const struct sched_model *m = model_of(node);
+        if (!room_is_claimant(m) || m->n_waiting == 0)
+            continue;
+        int64_t swap_ns = waits_since_ns(m) + s->options.swap_after_ns;
+        LIST_EACH(&s->models, other)
+        {
+            const struct sched_model *o = model_of(other);
+            int64_t drain_ns = MAX(swap_ns, o->ready_at_ns + s->options.min_resident_ns);
+            if (o != m && o->state == SCHED_READY && !o->is_draining && drain_ns > s->now_ns)
+                deadline_ns = MIN(deadline_ns, drain_ns);
+        }
     }
     return deadline_ns;
 }

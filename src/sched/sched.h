@@ -189,6 +189,7 @@ struct sched_model {
     uint64_t drain_order;
     bool is_wanted;         // to be loaded although no request waits for it: preload, pinned
     bool is_growing;        // between SCHED_STOP and READY again
+    bool wants_grow;        // READY, and the next request wants more context than is loaded
     bool is_stale;          // loaded with other options than are set now: reloads when idle
     bool is_restarting;     // it crashed, and was not READY since
     uint64_t leaving_bytes; // a growing model's old process, until it is gone
@@ -199,9 +200,15 @@ struct sched_model {
     enum sched_unload_reason unload_reason;                                          // while STOPPING
     uint64_t n_loads[SCHED_LOAD_REASON_COUNT], n_unloads[SCHED_UNLOAD_REASON_COUNT]; // since the start
     uint64_t n_load_failures;
-    int64_t load_ns;    // moving average of a load; 0: none yet
-    int64_t service_ns; // moving average of how long a request runs; 0: none yet
-    uint64_t ring;      // round robin: the next turn
+    int64_t load_ns;                          // moving average of a load; 0: none yet
+    int64_t service_ns;                       // moving average of how long a request runs; 0: none yet
+    uint64_t ring;                            // round robin: the next turn
+    bool must_unload;                         // sched_unload: when idle, pinned or not
+    bool reloads_for_config;                  // after it was unloaded for that
+    uint32_t n_load_waiting;                  // of those that wait, is_load
+    uint32_t loaded_parallel, loaded_context; // what was asked for when it was loaded
+    bool is_marked, is_kept;                  // while victims are chosen
+    enum sched_cause claim;                   // PLANNED or wants_grow: what stands in the way
     // why those that wait do so, since the last event that changed it
     enum sched_cause cause;
     uint64_t swap_order; // those from here on wait for the swap

@@ -384,7 +384,7 @@ static void test_cancel_in_every_place(void **unused)
 
 static void test_sizes(void **unused)
 {
-    struct sched_options o = defaults;
+    struct fit_wish o = {0};
     struct sched_sizes z;
     struct err err = {0};
     assert_true(fit_sizes(&o, &small_plan, 0, 1024 * MIB, &z));
@@ -395,7 +395,7 @@ static void test_sizes(void **unused)
     assert_true(fit_sizes(&o, &small_plan, 0, 103 * MIB, &z));
     assert_true(z.n_slots == 1 && z.pool_tokens == 2048);
     assert_false(fit_sizes(&o, &small_plan, 0, 101 * MIB, &z));
-    fit_refuse(&o, &small_plan, 0, 101 * MIB, &err);
+    fit_refuse(&o, &small_plan, 0, 101 * MIB, 0, &err);
     assert_int_equal(err.code, ERR_NO_MEMORY);
     assert_non_null(
         strstr(err.message, "model requires more system memory (0.10 GiB) than is available (0.10 GiB)"));
@@ -418,6 +418,7 @@ static void test_sizes(void **unused)
     assert_false(fit_sizes(&o, &absurd, UINT32_MAX, 1 << 30, &z));
 }
 
+// A larger context than is loaded: the model is started again with a larger pool, what runs is carried over.
 static void test_context_that_grows(void **unused)
 {
     struct world w;
@@ -426,17 +427,20 @@ static void test_context_that_grows(void **unused)
     w.requests[1].need_tokens = 20000;
     submit(&w, w.a, 1);
     submit(&w, w.a, 2); // behind it, in order
-    assert_int_equal(w.n_dispatch, 1);
-    finish(&w, 0);
     assert_int_equal(w.n_load, 2);
-    assert_int_equal(w.n_dispatch, 3);
-    assert_int_equal(w.a->sizes.pool_tokens, 20000);
+    assert_int_equal(w.n_stop, 1);
+    assert_int_equal(w.n_dispatch, 4); // 0, then 0 again, 1, 2
+    assert_ptr_equal(w.dispatched[1], &w.requests[0]);
+    assert_ptr_equal(w.dispatched[2], &w.requests[1]);
+    assert_int_equal(w.requests[0].n_crashes, 0);
+    assert_int_equal(w.a->crashes_in_row, 0);
+    assert_int_equal(w.a->sizes.pool_tokens, 32768); // a power of two: the next one is not just above it
+    assert_true(w.a->n_loads[SCHED_LOAD_GROW] == 1 && w.a->n_unloads[SCHED_UNLOAD_GROW] == 1);
     w.requests[3].need_tokens = 1000000; // no more than the model was trained for
     submit(&w, w.a, 3);
-    finish(&w, 1);
-    finish(&w, 2);
-    assert_int_equal(w.a->sizes.pool_tokens, 32768);
-    finish(&w, 3);
+    assert_int_equal(w.n_load, 2);
+    for (int i = 0; i < 4; i++)
+        finish(&w, i);
     sched_set_budget(w.s, 0, 110 * MIB, w.now);
     w.requests[4].need_tokens = 8192; // fits what is loaded
     submit(&w, w.a, 4);

@@ -75,7 +75,7 @@ static void act_on_request(const struct sched_action *a)
         assert_int_equal(w.process[i], LOADED);
         assert_false(l->dispatched);
         l->dispatched = true;
-        if (a->request->n_crashes == 0) {
+        if (!a->request->was_started) {
             assert_true(!w.started_any[i] || a->request->order > w.last_started[i]);
             w.last_started[i] = a->request->order;
             w.started_any[i] = true;
@@ -107,6 +107,9 @@ static void act(void)
                 w.process[i] = LOADING;
             } else {
                 assert_int_equal(a.kind, SCHED_STOP);
+                for (int k = 0; k < N_REQUESTS && a.model->is_growing; k++)
+                    if (w.lives[k].model == i) // carried over to the next process
+                        w.lives[k].dispatched = false;
                 for (int k = 0; k < N_REQUESTS; k++)
                     assert_false(w.lives[k].open && w.lives[k].dispatched && w.lives[k].model == i);
                 w.process[i] = ENDING;
