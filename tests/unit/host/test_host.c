@@ -545,7 +545,7 @@ static void test_context_grows(void **unused)
     s.job = host_submit(h, &what, NULL);
     check_whole(&s, 4);
     struct host_model_status m = status_of_first(h, &found);
-    assert_true(m.kv_tokens_total == 30000);
+    assert_true(m.kv_tokens_total == 32768);
     stream_fini(&s);
     host_free(h);
     remove_model("a");
