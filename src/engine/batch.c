@@ -72,10 +72,12 @@ static uint32_t add_columns(struct engine *e, struct seq *s, uint32_t n)
 // Prompt tokens that this step may compute.
 static uint32_t prefill_budget(const struct engine *e)
 {
-    if (e->n_decoding == 0 || e->prefill_token_ns <= 0)
-        return e->n_decoding == 0 ? ENGINE_MAX_PREFILL : 4 * ENGINE_MIN_PREFILL;
-    double ns = MAX((double)ENGINE_STEP_NS, 2 * e->decode_step_ns) - e->decode_step_ns;
-    double n = ns / e->prefill_token_ns;
+    bool is_alone = e->n_decoding == 0 && e->n_sharing == 1;
+    if (e->prefill_token_ns <= 0)
+        return ENGINE_UNKNOWN_PREFILL;
+    double decode_ns = e->n_decoding > 0 ? e->decode_step_ns : 0;
+    double step_ns = is_alone ? (double)ENGINE_ALONE_STEP_NS : (double)ENGINE_STEP_NS / e->n_sharing;
+    double n = (MAX(step_ns, 2 * decode_ns) - decode_ns) / e->prefill_token_ns;
     return (uint32_t)MAX(ENGINE_MIN_PREFILL, MIN(n, ENGINE_MAX_PREFILL));
 }
 
@@ -87,14 +89,35 @@ static bool may_begin(const struct engine *e, const struct seq *s, bool is_first
     return s->n_pages > 0 || is_first || e->cache.n_free + e->cache.n_idle >= needed;
 }
 
-// One round over the waiting prompts, each getting an even share of the budget; what short ones leave goes to
-// the others in a second round.
+static struct seq *find_shortest(struct seq **waiting, uint32_t n_waiting)
+{
+    struct seq *shortest = waiting[0];
+    for (uint32_t i = 1; i < n_waiting; i++)
+        if (seq_n_left(waiting[i]) < seq_n_left(shortest))
+            shortest = waiting[i];
+    return shortest;
+}
+
+// The prompt with the least left goes first, with at most half of the budget: a short one is through within
+// two steps, whatever else is in its prompt. Every fourth step it does not, so that a small budget reaches
+// the others too. Then one round over the waiting prompts, each getting an even share; what short ones leave
+// goes to those after them.
 static uint32_t share_budget(struct engine *e, struct seq **waiting, uint32_t n_waiting, uint32_t budget)
 {
+    struct seq *first = NULL;
     uint32_t used = 0;
+    if (n_waiting > 1 && e->rotation % 4 != 3) {
+        first = find_shortest(waiting, n_waiting);
+        used =
+            add_columns(e, first, MIN(seq_n_left(first), MAX(budget / 2, MIN(ENGINE_MIN_PREFILL, budget))));
+    }
+    uint32_t n_others = n_waiting - (first != NULL);
     for (uint32_t i = 0; i < n_waiting && used < budget; i++) {
         struct seq *s = waiting[(e->rotation + i) % n_waiting];
-        uint32_t even = MAX((budget - used) / (n_waiting - i), MIN(ENGINE_MIN_PREFILL, budget - used));
+        if (s == first)
+            continue;
+        uint32_t even = MAX((budget - used) / n_others, MIN(ENGINE_MIN_PREFILL, budget - used));
+        n_others--;
         used += add_columns(e, s, MIN(seq_n_left(s), even));
     }
     e->rotation++;

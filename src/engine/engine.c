@@ -66,6 +66,7 @@ int engine_open(struct engine **out, const struct gguf *g, const struct engine_o
     struct engine *e = xcalloc(1, sizeof *e);
     e->o = *o;
     e->o.n_slots = MAX(1, MIN(o->n_slots, 1024));
+    e->n_sharing = 1;
     e->kernels = kernels_get(o->level);
     e->pool = pool_new(o->n_threads);
     list_init(&e->seqs);
@@ -171,6 +172,11 @@ void engine_cancel(struct engine *e, uint64_t request_id)
             return;
         }
     }
+}
+
+void engine_set_sharing(struct engine *e, uint32_t n_sharing)
+{
+    e->n_sharing = MAX(n_sharing, 1u);
 }
 
 bool engine_has_work(const struct engine *e)

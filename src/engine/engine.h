@@ -49,6 +49,9 @@ void engine_submit(struct engine *e, const struct request *r);
 // The request ends without a further event; its slot and pages are free at once.
 void engine_cancel(struct engine *e, uint64_t request_id);
 bool engine_has_work(const struct engine *e);
+// How many models have work and share the machine's time, this one included; 1 at first. A step with prompt
+// tokens then takes that part of its time only, also when nobody decodes here: somebody may elsewhere.
+void engine_set_sharing(struct engine *e, uint32_t n_sharing);
 // One forward pass over the batch: every decoding sequence, then a share of the waiting prompts. Events are
 // delivered inside.
 void engine_step(struct engine *e, engine_event_fn *on_event, void *user);

@@ -2,6 +2,7 @@
 // What the engine's own files share.
 #pragma once
 
+#include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/kvcache.h"
 #include "engine/prompt.h"
@@ -10,10 +11,14 @@
 #include "model/decoder.h"
 
 enum {
-    ENGINE_MAX_PREFILL = 512, // prompt tokens of one step when nobody decodes
-    ENGINE_MIN_PREFILL = 16,  // and at least, when somebody does
-    ENGINE_STEP_NS = 50000000 // a step with prompt tokens takes no longer than this, or two decode steps
+    ENGINE_MAX_PREFILL = 512,    // prompt tokens of one step when nobody decodes
+    ENGINE_MIN_PREFILL = 16,     // and at least, when somebody does
+    ENGINE_UNKNOWN_PREFILL = 64, // and at most, before it is known how long they take
 };
+// A step with prompt tokens takes no longer than this or two decode steps; when nobody decodes, no longer
+// than the second: also a large model on a small machine must hear its front and show that it lives.
+#define ENGINE_STEP_NS       (50 * NS_PER_MS)
+#define ENGINE_ALONE_STEP_NS (5 * NS_PER_S)
 
 struct engine {
     struct engine_options o;
@@ -37,6 +42,7 @@ struct engine {
     struct decoder_batch batch;
     uint32_t n_decoding; // sequences that were decoding in it
     uint32_t n_prefill;  // prompt tokens in it
+    uint32_t n_sharing;  // models that have work
     // measured, to keep steps short
     double decode_step_ns, prefill_token_ns;
     struct strbuf text;

@@ -135,6 +135,36 @@ int runner_stats_decode(struct runner_stats *s, const void *bytes, size_t n, str
     return whole(&c, "statistics", err);
 }
 
+void turn_encode(const struct turn *t, struct strbuf *out)
+{
+    pack_u64(out, t->length_ns);
+    pack_u32(out, t->n_sharing);
+}
+
+int turn_decode(struct turn *t, const void *bytes, size_t n, struct err *err)
+{
+    struct cursor c = cursor_make(bytes, n);
+    t->length_ns = cursor_u64(&c);
+    t->n_sharing = cursor_u32(&c);
+    return whole(&c, "turn", err);
+}
+
+void turn_end_encode(const struct turn_end *t, struct strbuf *out)
+{
+    pack_bool(out, t->has_work);
+    pack_u64(out, t->n_steps);
+    pack_u64(out, t->n_submits);
+}
+
+int turn_end_decode(struct turn_end *t, const void *bytes, size_t n, struct err *err)
+{
+    struct cursor c = cursor_make(bytes, n);
+    t->has_work = unpack_bool(&c);
+    t->n_steps = cursor_u64(&c);
+    t->n_submits = cursor_u64(&c);
+    return whole(&c, "turn's end", err);
+}
+
 void failure_encode(const struct err *failure, struct strbuf *out)
 {
     pack_u32(out, failure->code);

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The messages between the front and a runner beside requests and events, and the order in which they come:
 //
-//     front -> runner   HELLO, then OPEN ... LOAD ... SUBMIT and CANCEL as they come; or HELLO, then
-//     READ_CARD runner -> front   HELLO, then PLAN (from the header alone), PROGRESS ..., READY, EVENT and
-//     STATS; or CARD; FAILED ends a load
+//     front -> runner   HELLO, then OPEN ... LOAD ... SUBMIT, CANCEL, TURN and RECALL as they come; or
+//                       HELLO, then READ_CARD
+//     runner -> front   HELLO, then PLAN (from the header alone), PROGRESS ..., READY, EVENT, STATS and
+//                       RELEASE; or CARD; FAILED ends a load
+//
+// A runner computes only while it has the turn: TURN gives it, RECALL asks for it, RELEASE gives it back.
+// Turns and their ends alternate; a RECALL that crosses a RELEASE means nothing.
 //
 // Both sides refuse another version: the front runs its own file, so this only happens when the file was
 // replaced under it.
@@ -30,11 +34,14 @@ enum frame_type {
     FRAME_EVENT,     // runner: struct event
     FRAME_STATS,     // runner: struct runner_stats
     FRAME_CARD,      // runner: JSON text
+    FRAME_TURN,      // front: struct turn
+    FRAME_RECALL,  // front: nothing; RELEASE follows after the step that runs, of which there is at least one
+    FRAME_RELEASE, // runner: struct turn_end
     FRAME_TYPE_COUNT
 };
 
 #define FRAMES_MAGIC 0x72767264u // "drvr"
-enum { FRAMES_VERSION = 1 };
+enum { FRAMES_VERSION = 2 };
 
 // Caps of a wire: what a runner may be sent (a body of 32 MiB, its parts held apart), what it may send (a
 // verbose model card).
@@ -54,6 +61,18 @@ struct open_options {
 struct model_plan {
     uint64_t weights_bytes, kv_bytes_per_token, scratch_bytes, process_bytes;
     uint32_t train_context;
+};
+
+// The right to compute, for at least one step.
+struct turn {
+    uint64_t length_ns; // no step begins later than this; 0: until it is recalled or nothing is left to do
+    uint32_t n_sharing; // how many models have work: each takes that part of a step's time
+};
+
+struct turn_end {
+    bool has_work;      // it goes on when it has the turn again
+    uint64_t n_steps;   // since it started
+    uint64_t n_submits; // SUBMITs that it has read since it started: one on its way makes has_work stale
 };
 
 struct load_options {
@@ -85,6 +104,10 @@ void load_progress_encode(const struct load_progress *p, struct strbuf *out);
 int load_progress_decode(struct load_progress *p, const void *bytes, size_t n, struct err *err);
 void runner_stats_encode(const struct runner_stats *s, struct strbuf *out);
 int runner_stats_decode(struct runner_stats *s, const void *bytes, size_t n, struct err *err);
+void turn_encode(const struct turn *t, struct strbuf *out);
+int turn_decode(struct turn *t, const void *bytes, size_t n, struct err *err);
+void turn_end_encode(const struct turn_end *t, struct strbuf *out);
+int turn_end_decode(struct turn_end *t, const void *bytes, size_t n, struct err *err);
 void failure_encode(const struct err *failure, struct strbuf *out);
 int failure_decode(struct err *failure, const void *bytes, size_t n, struct err *err);
 void cancel_encode(uint64_t request_id, struct strbuf *out);

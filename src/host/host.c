@@ -21,7 +21,7 @@
 // The two queues of a runner's socket, the assembly of messages, events on their way: part of each model's
 // plan.
 #define FRONT_BYTES (8ul << 20)
-enum { MAX_RETRY_AFTER_S = 60 };
+enum { MAX_RETRY_AFTER_S = 60, AUTO_LOADED = 3 };
 
 static int choose_threads(int asked)
 {
@@ -88,7 +88,7 @@ int host_new(struct host **out, const struct host_options *o, struct err *err)
     struct host *h = xcalloc(1, sizeof *h);
     struct sched_options policy = {.num_parallel = o->num_parallel,
                                    .max_queue = o->max_queue,
-                                   .max_loaded = MAX(o->max_loaded, 1u),
+                                   .max_loaded = o->max_loaded > 0 ? o->max_loaded : AUTO_LOADED,
                                    .context_length = o->context_length,
                                    .keep_alive_ns = o->keep_alive_ns,
                                    .load_timeout_ns = o->load_timeout_ns,
@@ -101,6 +101,7 @@ int host_new(struct host **out, const struct host_options *o, struct err *err)
     h->epoll_fd = h->wake_fd = -1;
     h->next_id = 1;
     h->n_threads = choose_threads(o->n_threads);
+    atomic_init(&h->stall_timeout_ns, o->stall_timeout_ns);
     h->sched = sched_new(&policy);
     list_init(&h->models);
     list_init(&h->jobs);
@@ -319,6 +320,8 @@ static void fill_status(struct host_model_status *out, const struct hosted *m)
                                       .kv_tokens_total = s->sizes.pool_tokens,
                                       .expires_wall_ns = expires_wall_ns(s),
                                       .pid = m->pid,
+                                      .n_steps = m->stats.n_steps,
+                                      .n_turns = m->n_turns,
                                       .load_done_bytes = m->progress.done,
                                       .load_total_bytes = m->progress.total};
     snprintf(out->name, sizeof out->name, "%s", m->name);

@@ -20,12 +20,18 @@ struct host;
 struct job;
 
 struct host_options {
-    uint32_t num_parallel;       // slots per model; 0: 4, or 1 when memory is short
-    uint32_t max_queue;          // requests accepted but not running, for the whole server; 0: no waiting
-    uint32_t max_loaded;         // models at once (this build: one)
-    uint32_t context_length;     // default num_ctx; 0: the smaller of training context and pool
-    int64_t keep_alive_ns;       // default; negative: for ever
-    int64_t load_timeout_ns;     // a load without progress is given up; <= 0: never
+    uint32_t num_parallel;    // slots per model; 0: 4, or 1 when memory is short
+    uint32_t max_queue;       // requests accepted but not running, for the whole server; 0: no waiting
+    uint32_t max_loaded;      // models at once; 0: automatic, 3
+    uint32_t context_length;  // default num_ctx; 0: the smaller of training context and pool
+    int64_t keep_alive_ns;    // default; negative: for ever
+    int64_t load_timeout_ns;  // a load without progress is given up; <= 0: never
+    int64_t stall_timeout_ns; // a runner with work and the turn but no step is killed; <= 0: never
+    int64_t swap_after_ns, min_resident_ns; // see sched.h
+    // Limits of a request's time: until it starts, until its first token, in all; <= 0: none.
+    int64_t max_queue_wait_ns, first_token_timeout_ns, request_timeout_ns;
+    enum sched_order order; // of the requests of one model
+    bool uses_priorities;
     int n_threads;               // 0: what the machine grants
     uint64_t memory_limit_bytes; // 0: what the machine has
     const char *kv_type;         // "f16", ...
@@ -63,15 +69,30 @@ struct host_label {
 
 typedef void host_event_fn(void *user, const struct event *e);
 
+// Settings of the model with that display name, as they are now.
+typedef struct host_model_settings host_settings_fn(const char *display_name);
+
 int host_new(struct host **out, const struct host_options *options, struct err *err);
 void host_free(struct host *h); // stops every runner; every open job gets EVENT_ERROR (ERR_BUSY, "server is
                                 // shutting down")
+
+// After a reload of the configuration: what counts from now on. Threads, memory limit and CPU level stay; the
+// KV type counts for models that are loaded from now on (a loaded one of another type goes when idle); slots
+// and context count at a model's next load, which comes when it is idle.
+void host_configure(struct host *h, const struct host_options *options, host_settings_fn *settings_of);
+// Loads the model without a request, after those that requests wait for. Its settings count.
+void host_preload(struct host *h, const struct host_model *model);
+// From now on every submission is refused (ERR_BUSY); what was accepted goes on.
+void host_drain(struct host *h);
+bool host_is_drained(struct host *h); // and everything has ended
 
 struct host_submission {
     struct host_model model;
     struct host_label label;
     struct request *request; // from malloc; taken, also on failure; its id is set here. NULL: only load the
                              // model (EVENT_DONE with DONE_LOAD)
+    uint64_t client;         // who asks, for the order round robin
+    enum sched_priority priority;
     bool has_keep_alive;
     int64_t keep_alive_ns; // 0: unload when idle afterwards; negative: for ever
     bool
@@ -113,6 +134,7 @@ struct host_model_status {
     int64_t expires_wall_ns; // 0: never
     char reduced[256];       // what was reduced and why; "" if nothing
     int pid;
+    uint64_t n_steps, n_turns; // of its process: forward passes; how often it was given the turn to compute
     uint64_t load_done_bytes, load_total_bytes; // while loading
 };
 struct host_status {

@@ -46,6 +46,7 @@ static void close_socket(struct host *h, struct link *l)
     if (!l->socket_open)
         return;
     l->socket_open = false;
+    l->wants_turn = false; // if it has the turn, that ends with the process
     epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, l->wire.fd, NULL);
     LIST_EACH_SAFE(&l->unsent, node, after)
     drop_unsent(LIST_OWNER(node, struct unsent_job, all));
@@ -88,6 +89,12 @@ static void push(struct host *h, struct link *l, enum frame_type type, uint64_t 
     if (err.code != ERR_NONE ||
         wire_push(&l->wire, (uint16_t)type, (uint32_t)id, h->message.at, h->message.n, &err) != 0)
         break_link(h, l, &err);
+}
+
+void link_push(struct host *h, struct link *l, enum frame_type type)
+{
+    push(h, l, type, 0);
+    flush(h, l);
 }
 
 static int open_and_spawn(struct hosted *m, struct child *child, struct err *err)
@@ -157,8 +164,7 @@ void link_load(struct host *h, struct link *l, const struct sched_sizes *sizes)
     struct load_options o = {sizes->n_slots, sizes->pool_tokens, sizes->context_length};
     strbuf_reset(&h->message);
     load_options_encode(&o, &h->message);
-    push(h, l, FRAME_LOAD, 0);
-    flush(h, l);
+    link_push(h, l, FRAME_LOAD);
 }
 
 // As long as the queue is short, so that requests of any size wait as requests and not as bytes.
@@ -171,6 +177,7 @@ static void send_unsent(struct host *h, struct link *l)
         uint64_t id = u->job->id;
         drop_unsent(u);
         push(h, l, FRAME_SUBMIT, id);
+        turns_want(h, l);
         flush(h, l);
     }
 }
@@ -251,6 +258,8 @@ static int on_stats(struct host *h, struct link *l, const struct wire_message *m
     struct runner_stats stats;
     if (runner_stats_decode(&stats, m->bytes, m->n, err) != 0)
         return -1;
+    if (stats.n_steps != l->model->stats.n_steps)
+        l->silent_ns = 0;
     pthread_mutex_lock(&h->mutex);
     l->model->stats = stats;
     pthread_mutex_unlock(&h->mutex);
@@ -339,6 +348,7 @@ static int on_event(struct host *h, struct link *l, const struct wire_message *m
     struct err contradiction = {0};
     if (event_decode(&e, m->bytes, m->n, &h->scratch, err) != 0)
         return -1;
+    l->silent_ns = 0;
     struct job *j = find_running(h, l->model, e.request_id);
     if (j == NULL)
         return 0;
@@ -377,6 +387,8 @@ static int on_message(struct host *h, struct link *l, const struct wire_message 
         return on_event(h, l, m, err);
     case FRAME_STATS:
         return on_stats(h, l, m, err);
+    case FRAME_RELEASE:
+        return turns_on_release(h, l, m, err);
     default:
         return err_set(err, ERR_FORMAT, "unknown message %u", m->type);
     }
@@ -423,6 +435,7 @@ void link_on_process(struct host *h, struct link *l)
     epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, l->child.process_fd, NULL);
     spawn_reap(&l->child, how, sizeof how);
     l->process_gone = true;
+    turns_forget(h, l);
     if (!asked)
         log_error("host", "the runner of %s (process %d) has unexpectedly stopped: %s", l->model->name, pid,
                   how);

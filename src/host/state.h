@@ -52,10 +52,13 @@ struct hosted {
     char *first_name;
     struct host_counters counters; // of processes that are gone, and what the front counts itself
     struct sched_model *sched;
-    char *blob_digest, *blob_path, *name, *manifest_digest, *details_json; // as the latest submission said
+    char *blob_digest, *kv_type;                             // the runner's key
+    char *blob_path, *name, *manifest_digest, *details_json; // as the submission said that found it unloaded
+    int n_threads;                                           // of its own; 0: the host's
     struct runner_stats stats;
     struct load_progress progress;
     int pid; // 0: no process
+    uint64_t n_turns;
     int64_t load_started_ns;
     struct link *link; // the host's thread's
 };
@@ -73,6 +76,7 @@ struct host {
     struct host_options options;
     char *kv_type, *cpu_level;
     int n_threads;
+    _Atomic int64_t stall_timeout_ns;
     int epoll_fd, wake_fd;
     struct sched *sched;
     struct list models, jobs, cancels, unloads;
@@ -89,6 +93,9 @@ struct host {
     struct list links;
     struct strbuf scratch; // of event_decode
     struct strbuf message; // being encoded
+    struct link *turn;     // who may compute; NULL: nobody
+    bool turn_has_end;     // it comes back without being recalled (again)
+    int64_t turn_began_ns, looked_at_ns;
 };
 
 // ---- job.c ----
@@ -128,17 +135,32 @@ struct link {
     bool wants_write;   // EPOLLOUT is on
     int64_t kill_at_ns; // INT64_MAX: not ending
     struct list unsent; // of struct unsent_job: requests for which the send queue had no room
+    // turns.c
+    bool wants_turn;
+    uint64_t n_submits;   // that were sent
+    int64_t turn_time_ns; // that it has had
+    int64_t silent_ns;    // since it said something of a step, or got the turn
+    bool is_stalled;      // and was killed for it
 };
 
 int link_start(struct host *h, struct hosted *m, struct err *err);
 void link_load(struct host *h, struct link *l, const struct sched_sizes *sizes);
 void link_submit(struct host *h, struct link *l, struct job *j);
 void link_cancel(struct host *h, struct link *l, uint64_t job_id);
+void link_push(struct host *h, struct link *l, enum frame_type type); // h->message, and sends it
 void link_end(struct host *h, struct link *l); // asks it to leave; kills it after a while
 void link_on_socket(struct host *h, struct link *l);
 void link_on_process(struct host *h, struct link *l); // it has ended: reads what it left, reports
 void link_on_time(struct link *l, int64_t now_ns);
 void link_free(struct host *h, struct link *l); // kills it if need be
+
+// ---- turns.c ----
+void turns_want(struct host *h, struct link *l); // a request was sent to it
+int turns_on_release(struct host *h, struct link *l, const struct wire_message *m, struct err *err);
+void turns_forget(struct host *h, struct link *l); // it is gone, or is not spoken to any more
+void turns_settle(struct host *h);                 // gives or recalls the turn, as it has to be
+void turns_watch(struct host *h, int64_t now_ns);  // kills who stalls
+int64_t turns_deadline_ns(const struct host *h);   // call turns_watch then
 
 // ---- thread.c ----
 void *thread_run(void *host);

@@ -210,6 +210,7 @@ static int timeout_ms(struct host *h)
     pthread_mutex_unlock(&h->mutex);
     if (counts.wants_room)
         deadline_ns = MIN(deadline_ns, now_ns + BUDGET_NS);
+    deadline_ns = MIN(deadline_ns, turns_deadline_ns(h));
     LIST_EACH(&h->links, node)
     deadline_ns = MIN(deadline_ns, LIST_OWNER(node, struct link, all)->kill_at_ns);
     if (deadline_ns >= INT64_MAX - 1)
@@ -242,6 +243,7 @@ static void on_time(struct host *h)
     struct sched_counts counts;
     LIST_EACH(&h->links, node)
     link_on_time(LIST_OWNER(node, struct link, all), now_ns);
+    turns_watch(h, now_ns);
     pthread_mutex_lock(&h->mutex);
     sched_on_time(h->sched, now_ns);
     sched_read_counts(h->sched, &counts);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The loop: take what the front says, compute one step, send what became known. One thread drives everything;
-// the engine has a team of its own. When the front does not read (the send queue is long), no step is taken:
-// nothing piles up. The end of the socket is the end of the process.
+// the engine has a team of its own. A step is only taken while the runner has the turn (frames/message.h), so
+// that two busy models never compute at the same time. When the front does not read (the send queue is long),
+// no step is taken: nothing piles up. The end of the socket is the end of the process.
 #include "runner/runner.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,6 +34,9 @@ struct runner {
     struct engine *engine; // since then
     struct engine_options options;
     bool said_hello, is_open;
+    bool has_turn, is_recalled;
+    int64_t turn_began_ns, turn_length_ns; // length 0: until it is recalled or nothing is left to do
+    uint64_t n_submits;
     bool is_done;   // leaves the loop
     bool stats_due; // something changed since they were sent
     int64_t stats_at_ns, progress_at_ns;
@@ -135,6 +140,7 @@ static bool on_progress(void *user, uint64_t done, uint64_t total)
     struct load_progress progress = {done, total};
     char byte;
     int64_t now_ns = clock_monotonic_ns();
+    sched_yield(); // between two tensors: who serves goes first
     if (now_ns - r->progress_at_ns < PROGRESS_NS)
         return true;
     r->progress_at_ns = now_ns;
@@ -218,6 +224,7 @@ static int on_submit(struct runner *r, const struct wire_message *m)
         return -1;
     engine_submit(r->engine, &request);
     request_fini(&request);
+    r->n_submits++;
     return 0;
 }
 
@@ -230,6 +237,21 @@ static int on_cancel(struct runner *r, const struct wire_message *m)
         engine_cancel(r->engine, id);
         r->stats_due = true;
     }
+    return 0;
+}
+
+static int on_turn(struct runner *r, const struct wire_message *m)
+{
+    struct turn t;
+    if (turn_decode(&t, m->bytes, m->n, &r->err) != 0)
+        return -1;
+    if (r->engine == NULL || r->has_turn)
+        return err_set(&r->err, ERR_FORMAT, "a turn that was not expected");
+    r->has_turn = true;
+    r->is_recalled = false;
+    r->turn_began_ns = clock_monotonic_ns();
+    r->turn_length_ns = (int64_t)MIN(t.length_ns, (uint64_t)INT64_MAX);
+    engine_set_sharing(r->engine, t.n_sharing);
     return 0;
 }
 
@@ -251,6 +273,11 @@ static int on_message(struct runner *r, const struct wire_message *m)
         return on_submit(r, m);
     case FRAME_CANCEL:
         return on_cancel(r, m);
+    case FRAME_TURN:
+        return on_turn(r, m);
+    case FRAME_RECALL:
+        r->is_recalled = true;
+        return 0;
     default:
         return err_set(&r->err, ERR_FORMAT, "unknown message %u", m->type);
     }
@@ -276,10 +303,25 @@ static int read_messages(struct runner *r)
 
 static bool may_step(const struct runner *r)
 {
-    return r->engine != NULL && engine_has_work(r->engine) && wire_queued_bytes(&r->wire) < PAUSE_BYTES;
+    return r->has_turn && engine_has_work(r->engine) && wire_queued_bytes(&r->wire) < PAUSE_BYTES;
 }
 
-static int turn(struct runner *r)
+// Gives the turn back when it is over, or when nothing can be done with it.
+static int end_turn(struct runner *r)
+{
+    bool is_over = r->turn_length_ns > 0 && clock_monotonic_ns() - r->turn_began_ns >= r->turn_length_ns;
+    if (!r->has_turn || (may_step(r) && !is_over && !r->is_recalled))
+        return 0;
+    struct runner_stats stats;
+    read_stats(r, &stats);
+    struct turn_end end = {engine_has_work(r->engine), stats.n_steps, r->n_submits};
+    r->has_turn = false;
+    strbuf_reset(&r->message);
+    turn_end_encode(&end, &r->message);
+    return push(r, FRAME_RELEASE, 0);
+}
+
+static int cycle(struct runner *r)
 {
     short events = wire_queued_bytes(&r->wire) > 0 ? POLLIN | POLLOUT : POLLIN;
     struct pollfd fd = {.fd = r->wire.fd, .events = events};
@@ -296,6 +338,8 @@ static int turn(struct runner *r)
     bool is_quiet = r->engine != NULL && !engine_has_work(r->engine);
     if (r->stats_due && (is_quiet || clock_monotonic_ns() - r->stats_at_ns >= STATS_NS) &&
         push_stats(r, FRAME_STATS) != 0)
+        return -1;
+    if (end_turn(r) != 0)
         return -1;
     return wire_flush(&r->wire, &r->err);
 }
@@ -314,7 +358,7 @@ int runner_main(int argc, char **argv)
     hello_encode(&r.message);
     int rc = push(&r, FRAME_HELLO, 0);
     while (rc == 0)
-        rc = turn(&r);
+        rc = cycle(&r);
     bool front_left = r.err.code == ERR_NOT_FOUND || r.err.code == ERR_NONE;
     if (!front_left)
         log_error("runner", "%s", r.err.message);

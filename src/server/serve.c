@@ -123,6 +123,7 @@ static struct host_options read_host_options(int n_threads)
         .context_length = option_u32(OPT_CONTEXT_LENGTH),
         .keep_alive_ns = options_duration_ns(OPT_KEEP_ALIVE),
         .load_timeout_ns = options_duration_ns(OPT_LOAD_TIMEOUT),
+        .stall_timeout_ns = options_duration_ns(OPT_STALL_TIMEOUT),
         .n_threads = n_threads,
         .memory_limit_bytes = options_uint(OPT_MEMORY_LIMIT),
         .kv_type = options_text(OPT_KV_CACHE_TYPE),

@@ -4,7 +4,7 @@
 // replay.
 #include "../model/session.h"
 
-#include "engine/engine.h"
+#include "engine/engine_internal.h"
 
 enum { MAX_STREAMS = 64 };
 
@@ -391,6 +391,70 @@ static void broken_requests_fail_alone(void **state)
     close_world(&w);
 }
 
+// Steps until the stream has a token, on a machine where a prompt token takes a second.
+static uint32_t steps_to_first_token(struct world *w, uint64_t id)
+{
+    uint32_t n = 0;
+    while (w->streams[id].n_ids == 0) {
+        w->engine->prefill_token_ns = 1e9;
+        engine_step(w->engine, take_event, w);
+        n++;
+        assert_true(n < 1000 && !w->streams[id].done);
+    }
+    return n;
+}
+
+static void a_short_prompt_has_its_first_token_within_three_steps(void **state)
+{
+    static struct world w;
+    for (uint32_t n_long = 1; n_long <= 8; n_long *= 2) {
+        open_world(&w, 10, 10 * 512);
+        struct request r = make_request(&w, 40, 30, 3); // somebody decodes all the while
+        r.params.num_predict = 400;
+        submit(&w, &r);
+        engine_step(w.engine, take_event, &w);
+        for (uint32_t i = 0; i < n_long; i++) {
+            r = make_request(&w, i + 1, i, 300);
+            submit(&w, &r);
+        }
+        for (uint32_t arrival = 0; arrival < 5; arrival++) {
+            r = make_request(&w, 50 + arrival, 20 + arrival, 2);
+            r.params.num_predict = 2;
+            submit(&w, &r);
+            assert_in_range(steps_to_first_token(&w, 50 + arrival), 1, 3);
+            assert_in_range(w.streams[50 + arrival].n_prompt, 4, ENGINE_MIN_PREFILL);
+        }
+        uint32_t n_begun = 0;
+        for (uint32_t i = 0; i < n_long; i++)
+            n_begun += w.streams[i + 1].n_ids > 0;
+        assert_int_equal(n_begun, 0); // they were all still in their prompts
+        run_until_done(&w);
+        close_world(&w);
+    }
+}
+
+// Short prompts that come one after the other do not keep a long one from getting on.
+static void a_long_prompt_gets_on_beside_short_ones(void **state)
+{
+    static struct world w;
+    open_world(&w, 4, 4 * 512);
+    struct request r = make_request(&w, 1, 1, 60);
+    submit(&w, &r);
+    uint64_t next = 2;
+    for (int n_steps = 0; w.streams[1].n_ids == 0; n_steps++) {
+        assert_true(n_steps < 400);
+        r = make_request(&w, next, (uint32_t)next, 2);
+        r.params.num_predict = 1;
+        submit(&w, &r);
+        next = next % (MAX_STREAMS - 1) + 1;
+        next += next == 1;
+        w.engine->prefill_token_ns = 1e9;
+        engine_step(w.engine, take_event, &w);
+    }
+    run_until_done(&w);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +467,8 @@ int main(void)
         cmocka_unit_test(limits_are_kept_and_told),
         cmocka_unit_test(old_turns_are_dropped_but_never_system_or_last),
         cmocka_unit_test(broken_requests_fail_alone),
+        cmocka_unit_test(a_short_prompt_has_its_first_token_within_three_steps),
+        cmocka_unit_test(a_long_prompt_gets_on_beside_short_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

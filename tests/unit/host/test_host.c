@@ -129,6 +129,12 @@ static const struct host_options defaults = {.max_queue = 512,
                                              .kv_type = "f16",
                                              .max_waiting_bytes = 256 << 20};
 
+static const struct host_options several = {.max_queue = 512,
+                                            .keep_alive_ns = -1,
+                                            .load_timeout_ns = 60 * NS_PER_S,
+                                            .kv_type = "f16",
+                                            .max_waiting_bytes = 256 << 20};
+
 static void model_path(const char *name, char out[128])
 {
     snprintf(out, 128, "/tmp/drover-test-host-%d-%s", (int)getpid(), name);
@@ -403,9 +409,41 @@ static void test_models_that_cannot_load(void **unused)
 
 static void test_runners_that_break_the_agreement(void **unused)
 {
-    static const char *const kinds[] = {"garbage", "half", "stranger", "early", "event"};
+    static const char *const kinds[] = {"garbage", "half", "stranger", "early", "event", "exits", "release"};
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
         check_load_error(kinds[i], &defaults, ERR_INTERNAL, "unexpectedly stopped while loading");
+}
+
+// It is ready, serves nothing, and then says once more that it is ready: a crash like any other.
+static void test_a_runner_that_says_ready_twice(void **unused)
+{
+    struct stream s;
+    write_model("bad", "twice");
+    struct host *h = start(&defaults);
+    submit(h, "bad", "n=1", &s);
+    check_failed(&s, ERR_INTERNAL, "unexpectedly stopped");
+    stream_fini(&s);
+    host_free(h);
+    remove_model("bad");
+}
+
+static void test_a_runner_that_floods_the_front_keeps_nobody_else_from_being_served(void **unused)
+{
+    struct stream s, beside;
+    struct host_options o = several;
+    o.load_timeout_ns = NS_PER_S;
+    write_model("bad", "flood");
+    write_model("good", "weights=1");
+    struct host *h = start(&o);
+    submit(h, "bad", "n=1", &s);
+    submit(h, "good", "n=500", &beside);
+    check_whole(&beside, 500);
+    check_failed(&s, ERR_INTERNAL, "timed out waiting for the model to load");
+    stream_fini(&s);
+    stream_fini(&beside);
+    host_free(h);
+    remove_model("bad");
+    remove_model("good");
 }
 
 // Frames of every type with random bytes in them, after a good start: the server lives, every request ends.
@@ -509,7 +547,162 @@ static void test_keep_alive(void **unused)
     remove_model("a");
 }
 
-static void test_two_models_take_turns(void **unused)
+static struct host_model_status status_of(struct host *h, const char *name)
+{
+    struct host_status all;
+    struct host_model_status found = {0};
+    host_status_read(h, &all);
+    for (size_t i = 0; i < all.n_models; i++)
+        if (strcmp(all.models[i].name, name) == 0)
+            found = all.models[i];
+    host_status_fini(&all);
+    found.details_json = NULL;
+    return found;
+}
+
+static void test_three_models_are_loaded_at_once(void **unused)
+{
+    struct stream s[6];
+    static const char *const names[] = {"a", "b", "c"};
+    for (int i = 0; i < 3; i++)
+        write_model(names[i], "weights=1000");
+    struct host *h = start(&several);
+    for (int i = 0; i < 6; i++)
+        submit(h, names[i % 3], "n=300", &s[i]);
+    for (int i = 0; i < 6; i++)
+        check_whole(&s[i], 300);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(status_of(h, names[i]).state, "ready");
+    for (int i = 0; i < 6; i++)
+        stream_fini(&s[i]);
+    host_free(h);
+    for (int i = 0; i < 3; i++)
+        remove_model(names[i]);
+}
+
+static void test_one_busy_model_has_one_turn_for_all_its_steps(void **unused)
+{
+    struct stream s, again;
+    write_model("a", "weights=1000");
+    write_model("b", "weights=1000");
+    struct host *h = start(&several);
+    submit(h, "b", "n=1", &s); // loaded and idle beside it
+    check_whole(&s, 1);
+    stream_fini(&s);
+    submit(h, "a", "n=500 step_ms=1", &s);
+    check_whole(&s, 500);
+    struct host_model_status m = status_of(h, "a");
+    assert_int_equal(m.n_turns, 1);
+    submit(h, "a", "n=500", &again);
+    check_whole(&again, 500);
+    while (m.n_steps < 1000)
+        m = status_of(h, "a");
+    assert_int_equal(m.n_turns, 2);
+    assert_int_equal(status_of(h, "b").n_turns, 1);
+    stream_fini(&s);
+    stream_fini(&again);
+    host_free(h);
+    remove_model("a");
+    remove_model("b");
+}
+
+// Two that would run for ever: both get on, and neither gets more than its share of the turns.
+static void test_busy_models_take_turns(void **unused)
+{
+    struct stream a, b;
+    struct host_model_status of_a, of_b;
+    write_model("a", "weights=1000");
+    write_model("b", "weights=1000");
+    struct host *h = start(&several);
+    submit(h, "a", "hold", &a);
+    submit(h, "b", "hold step_ms=3", &b);
+    do {
+        usleep(1000);
+        of_a = status_of(h, "a");
+        of_b = status_of(h, "b");
+    } while (of_a.n_turns < 30 || of_b.n_turns < 30);
+    assert_true(of_a.n_turns < 3 * of_b.n_turns && of_b.n_turns < 3 * of_a.n_turns);
+    assert_true(of_a.n_steps > of_b.n_steps); // of shorter steps more fit into a turn
+    assert_true(host_cancel(h, b.job));
+    stream_fini(&b);
+    submit(h, "b", "n=3", &b); // once more beside it
+    check_whole(&b, 3);
+    host_cancel(h, a.job);
+    stream_fini(&a);
+    stream_fini(&b);
+    host_free(h);
+    remove_model("a");
+    remove_model("b");
+}
+
+static void test_the_turn_of_a_runner_that_dies_goes_to_the_next(void **unused)
+{
+    struct stream a, b;
+    write_model("a", "weights=1000");
+    write_model("b", "weights=1000");
+    struct host *h = start(&several);
+    submit(h, "a", "n=300 step_ms=1", &a);
+    submit(h, "b", "n=300 step_ms=1", &b);
+    wait_tokens(&a, 5);
+    wait_tokens(&b, 5);
+    int pid = status_of(h, "b").pid;
+    kill(status_of(h, "a").pid, SIGKILL);
+    check_whole(&b, 300);
+    check_whole(&a, 300);
+    assert_int_equal(status_of(h, "b").pid, pid);
+    stream_fini(&a);
+    stream_fini(&b);
+    host_free(h);
+    remove_model("a");
+    remove_model("b");
+}
+
+// A runner that is stopped with the turn in its hands is killed; its stream goes on in the next one, and the
+// other model gets its turn.
+static void test_a_runner_that_stalls_is_killed_and_its_stream_goes_on(void **unused)
+{
+    struct stream a, b;
+    struct host_options o = several;
+    o.stall_timeout_ns = 500 * NS_PER_MS;
+    write_model("a", "weights=1000");
+    write_model("b", "weights=1000");
+    struct host *h = start(&o);
+    submit(h, "a", "n=300 step_ms=1", &a);
+    wait_tokens(&a, 5);
+    int pid = status_of(h, "a").pid;
+    kill(pid, SIGSTOP);
+    submit(h, "b", "n=300", &b);
+    check_whole(&b, 300);
+    check_whole(&a, 300);
+    assert_true(kill(pid, 0) == -1 && status_of(h, "a").pid != pid);
+    stream_fini(&a);
+    stream_fini(&b);
+    host_free(h);
+    remove_model("a");
+    remove_model("b");
+}
+
+static void test_a_model_without_work_does_not_stall(void **unused)
+{
+    struct stream a;
+    struct host_options o = several;
+    o.stall_timeout_ns = 500 * NS_PER_MS;
+    write_model("a", "weights=1000");
+    struct host *h = start(&o);
+    submit(h, "a", "n=3", &a);
+    check_whole(&a, 3);
+    stream_fini(&a);
+    int pid = status_of(h, "a").pid;
+    usleep(700000);
+    submit(h, "a", "n=20 step_ms=50", &a); // steps that come slowly are steps
+    check_whole(&a, 20);
+    assert_int_equal(status_of(h, "a").pid, pid);
+    stream_fini(&a);
+    host_free(h);
+    remove_model("a");
+}
+
+static void test_two_models_that_share_one_place_are_served_in_turn(void **unused)
 {
     enum { N = 10 };
     struct stream s[N];
@@ -714,11 +907,19 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_crashes_twice),
         cmocka_unit_test(test_models_that_cannot_load),
         cmocka_unit_test(test_runners_that_break_the_agreement),
+        cmocka_unit_test(test_a_runner_that_says_ready_twice),
+        cmocka_unit_test(test_a_runner_that_floods_the_front_keeps_nobody_else_from_being_served),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_missing_file),
         cmocka_unit_test(test_back_off_after_crashes),
         cmocka_unit_test(test_keep_alive),
-        cmocka_unit_test(test_two_models_take_turns),
+        cmocka_unit_test(test_three_models_are_loaded_at_once),
+        cmocka_unit_test(test_one_busy_model_has_one_turn_for_all_its_steps),
+        cmocka_unit_test(test_busy_models_take_turns),
+        cmocka_unit_test(test_the_turn_of_a_runner_that_dies_goes_to_the_next),
+        cmocka_unit_test(test_a_runner_that_stalls_is_killed_and_its_stream_goes_on),
+        cmocka_unit_test(test_a_model_without_work_does_not_stall),
+        cmocka_unit_test(test_two_models_that_share_one_place_are_served_in_turn),
         cmocka_unit_test(test_context_grows),
         cmocka_unit_test(test_large_messages),
         cmocka_unit_test(test_waiting_bytes_are_limited),

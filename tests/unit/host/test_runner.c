@@ -158,6 +158,25 @@ static void front_load(struct front *f)
     hear_type(f, FRAME_READY, &m);
 }
 
+static void say_turn(struct front *f, uint64_t length_ns)
+{
+    struct turn t = {.length_ns = length_ns, .n_sharing = 1};
+    turn_encode(&t, &f->message);
+    say_message(f, FRAME_TURN);
+}
+
+// The runner's turn ends.
+static struct turn_end hear_release(struct front *f)
+{
+    struct wire_message m;
+    struct turn_end end = {0};
+    do
+        hear(f, &m);
+    while (m.type != FRAME_RELEASE);
+    assert_int_equal(turn_end_decode(&end, m.bytes, m.n, NULL), 0);
+    return end;
+}
+
 static void say_request(struct front *f, uint64_t id, const char *prompt)
 {
     struct request r;
@@ -182,10 +201,13 @@ static void test_front_that_does_not_read(void **unused)
     front_start(&f, "weights=1");
     front_load(&f);
     say_request(&f, 1, "n=200 flood=100000"); // 20 MB
+    say_turn(&f, 0);
     usleep(100000);
     for (bool done = false; !done;) {
         struct event e;
         hear(&f, &m);
+        if (m.type == FRAME_RELEASE) // nothing could be done with it
+            say_turn(&f, 0);
         if (m.type != FRAME_EVENT)
             continue;
         assert_int_equal(event_decode(&e, m.bytes, m.n, &scratch, NULL), 0);
@@ -200,6 +222,39 @@ static void test_front_that_does_not_read(void **unused)
     strbuf_fini(&scratch);
 }
 
+// Without the turn it takes no step; with it at least one; it gives it back when it is over, recalled, or of
+// no use.
+static void test_turns(void **unused)
+{
+    struct front f;
+    char how[80];
+    front_start(&f, "weights=1");
+    front_load(&f);
+    say_turn(&f, 0);
+    struct turn_end end = hear_release(&f);
+    assert_true(!end.has_work && end.n_steps == 0 && end.n_submits == 0); // nothing to do
+    say_request(&f, 1, "hold");
+    say_turn(&f, 1);
+    end = hear_release(&f);
+    assert_true(end.has_work && end.n_steps == 1 && end.n_submits == 1);
+    usleep(20000);
+    say_turn(&f, 1);
+    assert_int_equal(hear_release(&f).n_steps, 2);
+    say_turn(&f, 0);
+    say_message(&f, FRAME_RECALL);
+    end = hear_release(&f);
+    assert_true(end.has_work && end.n_steps >= 3);
+    say_message(&f, FRAME_RECALL); // it came too late
+    say_turn(&f, 1);
+    assert_int_equal(hear_release(&f).n_steps, end.n_steps + 1);
+    say_turn(&f, 0);
+    cancel_encode(1, &f.message);
+    say_message(&f, FRAME_CANCEL);
+    assert_false(hear_release(&f).has_work);
+    front_end(&f, how);
+    assert_string_equal(how, "exit code 0");
+}
+
 static void test_front_that_goes_away(void **unused)
 {
     struct front f;
@@ -209,7 +264,8 @@ static void test_front_that_goes_away(void **unused)
     assert_string_equal(how, "exit code 0");
     front_start(&f, "weights=1");
     front_load(&f);
-    say_request(&f, 1, "hold"); // in the middle of a request
+    say_request(&f, 1, "hold");
+    say_turn(&f, 0); // in the middle of a request
     front_end(&f, how);
     assert_string_equal(how, "exit code 0");
 }
@@ -281,6 +337,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sandbox),
         cmocka_unit_test(test_front_that_does_not_read),
+        cmocka_unit_test(test_turns),
         cmocka_unit_test(test_front_that_goes_away),
         cmocka_unit_test(test_front_that_says_nonsense),
         cmocka_unit_test(test_what_it_inherits),

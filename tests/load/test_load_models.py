@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Several models at once: each in a process of its own, side by side as far as there is room; loaded once however many ask; none disturbs another."""
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from crowd import Client, ask, log_events, until
+from served import PROGRAM, SMOLLM, clean_env, tiny_store
+
+
+def import_into(store, home, file, name):
+    if not file.exists():
+        pytest.skip("%s is not there" % file)
+    done = subprocess.run([PROGRAM, "import", str(file), name], env=clean_env(home, OLLAMA_MODELS=str(store)), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A store with SmolLM2 under two names and the tiny model."""
+    home = tmp_path_factory.mktemp("models")
+    store = tiny_store(home / "store")
+    import_into(store, home, SMOLLM, "smollm2")
+    import_into(store, home, SMOLLM, "other-name")
+    return store
+
+
+@pytest.fixture
+def serve_models(start, models):
+    return lambda **env: start(models, OLLAMA_DEBUG="1", **env)
+
+
+def body(model, n, **options):
+    return {"model": model, "prompt": "1, 2, 3, 4, 5, 6,", "raw": True, "options": {"temperature": 0, "seed": 1, "num_predict": n, **options}}
+
+
+def loaded(server):
+    return {m["name"]: m for m in json.loads(server.call("GET", "/api/ps").text)["models"]}
+
+
+def load(server, model):
+    assert server.post("/api/generate", {"model": model}).status == 200
+
+
+def runners_of(server):
+    """The live children of the server."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/stat" % name, encoding="ascii", errors="replace") as f:
+                    state, parent = f.read().rsplit(")", 1)[1].split()[:2]
+            except OSError:
+                continue
+            if int(parent) == server.process.pid and state not in "ZX":
+                found.append(int(name))
+    return found
+
+
+def n_loads(server, model):
+    return len(re.findall(r"model %s(?::latest)? is loaded" % re.escape(model), server.log.read_text()))
+
+
+def test_models_live_side_by_side_and_answer_as_they_do_alone(serve_models):
+    server = serve_models()
+    alone = {}
+    for model in ("smollm2", "tiny"):
+        alone[model] = ask(server, "/api/generate", body(model, 30)).text
+    assert {"smollm2:latest", "tiny:latest"} == set(loaded(server))
+    assert len(runners_of(server)) == 2
+    clients = [Client(server, "/api/generate", body(model, 30)) for model in ("smollm2", "tiny") * 4]
+    for client in clients:
+        assert client.finish().text == alone[client.body["model"]]
+    assert len(runners_of(server)) == 2 and n_loads(server, "smollm2") == n_loads(server, "tiny") == 1
+
+
+def test_max_loaded_models_1_serves_one_after_the_other(serve_models):
+    server = serve_models(OLLAMA_MAX_LOADED_MODELS="1")
+    for model in ("smollm2", "tiny", "smollm2"):
+        ask(server, "/api/generate", body(model, 3))
+        assert list(loaded(server)) == [model + ":latest"]
+        until(lambda: len(runners_of(server)) == 1, "only one process is left")
+
+
+def test_two_names_of_one_file_share_a_process(serve_models):
+    server = serve_models()
+    clients = [Client(server, "/api/generate", body(model, 10)) for model in ("smollm2", "other-name") * 2]
+    assert len({client.finish().text for client in clients}) == 1
+    assert len(runners_of(server)) == 1
+    assert n_loads(server, "smollm2") + n_loads(server, "other-name") == 1
+
+
+def test_50_first_requests_at_once_load_the_model_once(serve_models):
+    server = serve_models()
+    clients = [Client(server, "/api/generate", {**body("smollm2", 2), "stream": False}, "first-%02d" % i) for i in range(50)]
+    assert len({client.finish().text for client in clients}) == 1
+    assert n_loads(server, "smollm2") == 1
+
+
+def test_a_load_goes_on_when_the_client_that_came_first_leaves(serve_models):
+    server = serve_models()
+    first = Client(server, "/api/generate", body("smollm2", 5), "first")
+    others = [Client(server, "/api/generate", body("smollm2", 5), "other-%d" % i) for i in range(3)]
+    until(lambda: "other-2" in [name for event, name, _ in log_events(server) if event == "admitted"], "they wait for the load")
+    first.leave()
+    for client in others:
+        client.finish()
+    assert n_loads(server, "smollm2") == 1
+
+
+def test_a_kill_in_the_middle_of_8_streams_changes_no_text_and_disturbs_no_other_model(serve_models):
+    """Greedy and drawn ones; SmolLM2's process is killed, the tiny model's streams go on in theirs."""
+    server = serve_models(OLLAMA_NUM_PARALLEL="8")
+    asked = [body("smollm2", 60, temperature=0.9 * (i % 2), seed=i) for i in range(8)]
+    load(server, "tiny")
+    pid_of_tiny = runners_of(server)[0]
+    expected = [ask(server, "/api/generate", b).text for b in asked]
+    expected_tiny = ask(server, "/api/generate", body("tiny", 200)).text
+    (pid,) = set(runners_of(server)) - {pid_of_tiny}
+    clients = [Client(server, "/api/generate", b) for b in asked]
+    beside = Client(server, "/api/generate", body("tiny", 200))
+    for client in clients:
+        client.read_pieces(5)
+    os.kill(pid, signal.SIGKILL)
+    assert [client.finish().text for client in clients] == expected
+    assert beside.finish().text == expected_tiny
+    assert pid_of_tiny in runners_of(server) and pid not in runners_of(server)
+
+
+def test_a_runner_that_stalls_is_replaced_and_its_streams_go_on(serve_models):
+    """SIGSTOP: it has the turn, work, and makes no step. The other model is served meanwhile, with the turn that was taken back."""
+    server = serve_models(DROVER_STALL_TIMEOUT="2s")
+    expected = ask(server, "/api/generate", body("smollm2", 40)).text
+    (pid,) = runners_of(server)
+    stream = Client(server, "/api/generate", body("smollm2", 40)).read_pieces(3)
+    os.kill(pid, signal.SIGSTOP)
+    ask(server, "/api/generate", body("tiny", 5))
+    assert stream.finish().text == expected
+    assert pid not in runners_of(server)
+    assert "made no step" in server.log.read_text()
+
+
+def test_num_threads_84_is_capped_by_the_machine_and_the_log_says_so(serve_models):
+    server = serve_models(OLLAMA_NUM_THREADS="84")
+    if len(os.sched_getaffinity(0)) >= 84:
+        pytest.skip("this machine has that many")
+    assert re.search(r"num_threads=84 is more than this machine grants", server.log.read_text())
+    load(server, "tiny")
+    (pid,) = runners_of(server)
+    assert len(os.listdir("/proc/%d/task" % pid)) <= len(os.sched_getaffinity(0))
