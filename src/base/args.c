@@ -156,9 +156,9 @@ static void print_line(FILE *out, char letter, const char *name, const char *val
 void args_print_flags(FILE *out, const struct args_flag *flags, bool with_options)
 {
     static const char *const values[] = {
-        [OPTION_TEXT] = "TEXT",         [OPTION_UINT] = "N",     [OPTION_BOOL] = "BOOL",
-        [OPTION_DURATION] = "DURATION", [OPTION_BYTES] = "SIZE", [OPTION_LEVEL] = "LEVEL",
-        [OPTION_CHOICE] = "WORD"};
+        [OPTION_TEXT] = "TEXT",         [OPTION_UINT] = "N",       [OPTION_BOOL] = "BOOL",
+        [OPTION_DURATION] = "DURATION", [OPTION_BYTES] = "SIZE",   [OPTION_LEVEL] = "LEVEL",
+        [OPTION_CHOICE] = "WORD",       [OPTION_NETWORKS] = "LIST"};
     for (int i = 0; flags != NULL && flags[i].name != NULL; i++)
         print_line(out, flags[i].letter, flags[i].name, flags[i].value, flags[i].help);
     for (int i = 0; with_options && i < OPTION_COUNT; i++) {

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/networks.h"
 
 // Go's strconv.ParseBool; any other text that is not empty counts as true, as in Ollama.
 bool option_value_is_true(const char *text)
@@ -126,6 +127,8 @@ int option_value_read(struct option_value *out, enum option_type type, const cha
         return read_word(text, &out->uint, err);
     case OPTION_LEVEL:
         return read_level(text, &out->uint, err);
+    case OPTION_NETWORKS:
+        return networks_check(text, err);
     case OPTION_TEXT:
         return 0;
     }

@@ -48,7 +48,7 @@
       "honour the header X-Priority: interactive, normal or batch")                                          \
     X(OPT_DEFAULT_PRIORITY, "default_priority", OPTION_CHOICE, "normal", OPTION_LIVE,                        \
       "interactive|normal|batch: of requests that say none")                                                 \
-    X(OPT_TRUSTED_PROXIES, "trusted_proxies", OPTION_TEXT, "", OPTION_LIVE,                                  \
+    X(OPT_TRUSTED_PROXIES, "trusted_proxies", OPTION_NETWORKS, "", OPTION_LIVE,                              \
       "addresses and networks whose client_header is believed, comma separated")                             \
     X(OPT_CLIENT_HEADER, "client_header", OPTION_TEXT, "X-Forwarded-For", OPTION_LIVE,                       \
       "header by which a trusted proxy names the client")                                                    \
@@ -85,7 +85,8 @@ enum option_type {
     OPTION_DURATION,
     OPTION_BYTES,
     OPTION_LEVEL,
-    OPTION_CHOICE
+    OPTION_CHOICE,
+    OPTION_NETWORKS
 };
 enum option_when { OPTION_AT_START, OPTION_LIVE };
 

@@ -106,6 +106,8 @@ uint64_t http_request_id(const struct http_request *r);       // counts up withi
 // NULL when absent; names compare without case. Of several equal names (only such that may repeat pass the
 // guard) the first.
 const char *http_request_header(const struct http_request *r, const char *name);
+// Of several equal names the last: the one that the nearest proxy put there.
+const char *http_request_last_header(const struct http_request *r, const char *name);
 struct slice http_request_body(const struct http_request *r);
 // Frees the body early, so that it no longer counts as waiting. Nobody may use it any more.
 void http_request_drop_body(struct http_request *r);

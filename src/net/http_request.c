@@ -389,15 +389,26 @@ uint64_t http_request_id(const struct http_request *r)
     return r->id;
 }
 
-const char *http_request_header(const struct http_request *r, const char *name)
+static const char *find_header(const struct http_request *r, const char *name, bool is_last)
 {
-    for (size_t i = 0; i < r->n_header_bytes;) {
+    const char *found = NULL;
+    for (size_t i = 0; i < r->n_header_bytes && (is_last || found == NULL);) {
         const char *key = r->header_text + i, *value = key + strlen(key) + 1;
         if (strcasecmp(key, name) == 0)
-            return value;
+            found = value;
         i = (size_t)(value - r->header_text) + strlen(value) + 1;
     }
-    return NULL;
+    return found;
+}
+
+const char *http_request_header(const struct http_request *r, const char *name)
+{
+    return find_header(r, name, false);
+}
+
+const char *http_request_last_header(const struct http_request *r, const char *name)
+{
+    return find_header(r, name, true);
 }
 
 struct slice http_request_body(const struct http_request *r)

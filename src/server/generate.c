@@ -292,7 +292,7 @@ static void run(void *user)
         err_set(&err, ERR_BUSY, "server is shutting down");
     else if (encoding && strcasecmp(encoding, "identity") != 0)
         err_set(&err, ERR_INVALID, "drover does not support the Content-Encoding \"%.40s\" yet", encoding);
-    else
+    else if (request_priority(g->http, &g->priority, &err) == 0)
         g->ask.body =
             fields_parse(http_request_body(g->http), g->dialect->go_type, g->dialect->empty_text, &err);
     http_request_drop_body(g->http);

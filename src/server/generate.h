@@ -58,6 +58,7 @@ struct generation {
     atomic_int refs;
     uint64_t id;
     char request_id[REQUEST_ID_BYTES], client[CLIENT_BYTES];
+    enum sched_priority priority;
     const char *peer;
 
     pthread_mutex_t lock;

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/map.h"
+#include "base/networks.h"
+#include "base/options.h"
 
 static bool is_usable(const char *given)
 {
@@ -36,20 +37,58 @@ void request_id_prepare(void *app, struct http_request *r)
     http_add_header(r, "X-Request-Id", id);
 }
 
-static const char *key_of(const struct http_request *r)
+// Without the port.
+static void peer_address(const struct http_request *r, char out[CLIENT_BYTES])
 {
-    const char *authorization = http_request_header(r, "Authorization");
-    if (authorization && strncasecmp(authorization, "Bearer ", 7) == 0 && authorization[7])
-        return authorization + 7;
-    const char *key = http_request_header(r, "X-Api-Key");
-    return key && key[0] ? key : NULL;
-}
-
-void request_client(const struct http_request *r, char out[CLIENT_BYTES])
-{
-    const char *key = key_of(r), *peer = http_request_peer(r), *colon = strrchr(peer, ':');
-    if (key)
-        snprintf(out, CLIENT_BYTES, "key-%08" PRIx32, (uint32_t)map_hash(key, strlen(key)));
+    const char *peer = http_request_peer(r), *colon = strrchr(peer, ':');
+    if (peer[0] == '[') // [::1]:50312
+        snprintf(out, CLIENT_BYTES, "%.*s", (int)strcspn(peer + 1, "]"), peer + 1);
     else
         snprintf(out, CLIENT_BYTES, "%.*s", (int)(colon ? colon - peer : (ptrdiff_t)strlen(peer)), peer);
+}
+
+// The last of a list: what stands before it the client may have sent itself.
+static bool read_last(const char *list, char out[CLIENT_BYTES])
+{
+    const char *comma = list ? strrchr(list, ',') : NULL, *name = comma ? comma + 1 : list;
+    size_t n = 0;
+    while (name && *name == ' ')
+        name++;
+    while (name && name[n] > ' ' && name[n] < 0x7f && name[n] != '"' && n < CLIENT_BYTES)
+        n++;
+    if (n == 0 || n >= CLIENT_BYTES || name[n + strspn(name + n, " ")] != 0)
+        return false;
+    memcpy(out, name, n);
+    out[n] = 0;
+    return true;
+}
+
+// A key that somebody sends says nothing as long as no keys are checked, so it does not count here.
+void request_client(const struct http_request *r, char out[CLIENT_BYTES])
+{
+    char named[CLIENT_BYTES];
+    const char *header = options_text(OPT_CLIENT_HEADER), *trusted = options_text(OPT_TRUSTED_PROXIES);
+    peer_address(r, out);
+    if (trusted[0] && header[0] && networks_contain(trusted, out) &&
+        read_last(http_request_last_header(r, header), named))
+        memcpy(out, named, CLIENT_BYTES);
+}
+
+int request_priority(const struct http_request *r, enum sched_priority *out, struct err *err)
+{
+    static const char *const names[SCHED_PRIORITY_COUNT] = {"interactive", "normal", "batch"};
+    const char *said = http_request_header(r, "X-Priority");
+    bool is_used = options_uint(OPT_PRIORITIES) != 0;
+    *out = SCHED_PRIORITY_NORMAL;
+    for (int i = 0; is_used && i < SCHED_PRIORITY_COUNT; i++)
+        if (strcmp(options_text(OPT_DEFAULT_PRIORITY), names[i]) == 0)
+            *out = (enum sched_priority)i;
+    if (!said)
+        return 0;
+    for (int i = 0; i < SCHED_PRIORITY_COUNT; i++)
+        if (strcasecmp(said, names[i]) == 0) {
+            *out = is_used ? (enum sched_priority)i : SCHED_PRIORITY_NORMAL;
+            return 0;
+        }
+    return err_set(err, ERR_INVALID, "invalid X-Priority \"%.40s\": use interactive, normal or batch", said);
 }

@@ -2,6 +2,7 @@
 """Where options come from: flags, variables, drover.conf; and the lines of Ollama's users as they write them."""
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -128,3 +129,34 @@ def test_the_log_can_be_json(start, tmp_path):
     server = start(store, "--log-format", "json")
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     assert any("listening url=" in line["msg"] for line in lines)
+
+
+def client_of(server, headers):
+    """Who the log says asked."""
+    name = "who-%d" % time.monotonic_ns()
+    reply = server.call("POST", "/api/generate", {"model": "plain", "prompt": "Hi", "stream": False, "options": {"num_predict": 1}}, {"X-Request-Id": name, **headers})
+    assert reply.status == 200, reply.text
+    line = next(line for line in server.log.read_text().splitlines() if "request admitted" in line and "id=" + name in line)
+    return re.search(r" client=(\S+)", line)[1]
+
+
+def test_a_proxy_names_the_client_only_if_it_is_trusted(start, tmp_path):
+    store = tiny_store(tmp_path / "store")
+    server = start(store, DROVER_TRUSTED_PROXIES="10.0.0.0/8")
+    assert client_of(server, {"X-Forwarded-For": "6.6.6.6"}) == "127.0.0.1"
+    server = start(store, DROVER_TRUSTED_PROXIES="10.0.0.0/8, 127.0.0.0/8")
+    assert client_of(server, {}) == "127.0.0.1"
+    assert client_of(server, {"X-Forwarded-For": "6.6.6.6"}) == "6.6.6.6"
+    assert client_of(server, {"X-Forwarded-For": "6.6.6.6, 7.7.7.7"}) == "7.7.7.7"  # the first is what the client itself sent
+    assert client_of(server, {"X-Forwarded-For": 'a b"'}) == "127.0.0.1"
+    assert client_of(server, {"Authorization": "Bearer mine"}) == "127.0.0.1"  # nobody has checked it
+    server = start(store, DROVER_TRUSTED_PROXIES="127.0.0.1", DROVER_CLIENT_HEADER="X-User")
+    assert client_of(server, {"X-Forwarded-For": "6.6.6.6", "x-user": "anna"}) == "anna"
+
+
+def test_an_unknown_priority_is_refused(tiny):
+    for path, body in (("/api/generate", {"model": "plain", "prompt": "Hi"}), ("/v1/chat/completions", {"model": "plain", "messages": []})):
+        reply = tiny.call("POST", path, body, {"X-Priority": "urgent"})
+        assert reply.status == 400 and "use interactive, normal or batch" in reply.text
+    reply = tiny.call("POST", "/api/generate", {"model": "plain", "prompt": "Hi", "stream": False, "options": {"num_predict": 1}}, {"X-Priority": "Batch"})
+    assert reply.status == 200
