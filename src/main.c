@@ -9,21 +9,10 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "cli/cli.h"
+#include "command.h"
 #include "inspect/inspect.h"
 #include "runner/runner.h"
 #include "server/server.h"
-
-struct command {
-    const char *name, *alias; // alias may be NULL
-    const char *operands, *summary;
-    int (*run)(const struct args *a);      // with its arguments parsed by the flags below, or
-    int (*run_raw)(int argc, char **argv); // one that reads its own; the flags below are for help
-    const struct args_flag *flags;
-    int min_operands, max_operands; // -1: any number
-    bool takes_options;             // the rows of base/options.h are flags too
-    bool loads_options;             // itself, in its own way
-    bool is_hidden;
-};
 
 static const struct args_flag import_flags[] = {
     {"models", 0, ARGS_TEXT, "DIRECTORY", "the store, instead of OLLAMA_MODELS"},
@@ -48,7 +37,7 @@ static const struct args_flag logits_flags[] = {
     {NULL},
 };
 
-static const struct command commands[] = {
+const struct command commands[] = {
     {"serve", "start", "", "serve the models of the store over HTTP", NULL, server_main, server_flags, 0, 0,
      .takes_options = true, .loads_options = true},
     {"import", NULL, "FILE.gguf [NAME]", "copy a model file into the store, no server needed", inspect_import,
@@ -67,14 +56,17 @@ static const struct command commands[] = {
      1, 1},
     {"runner", NULL, "", "the process of one model; started by serve, not by hand", NULL, runner_main, NULL,
      0, 0, .loads_options = true, .is_hidden = true},
+    {"manual", NULL, "1|5", "a manual page; run by the build", manual_main, NULL, NULL, 1, 1,
+     .loads_options = true, .is_hidden = true},
 };
+const size_t n_commands = COUNT_OF(commands);
 
 static const char *const explanation =
     "Options may be set by flag, by DROVER_X or OLLAMA_X in the environment, or in drover.conf.\n";
 
 static const struct command *find_command(const char *name)
 {
-    for (size_t i = 0; i < COUNT_OF(commands); i++)
+    for (size_t i = 0; i < n_commands; i++)
         if (strcmp(commands[i].name, name) == 0 ||
             (commands[i].alias != NULL && strcmp(commands[i].alias, name) == 0))
             return &commands[i];
@@ -85,7 +77,7 @@ static void print_help(FILE *out)
 {
     fprintf(out, "Usage: drover COMMAND [FLAGS] [OPERANDS]\n\nA server of language models for many people at "
                  "once.\n\nCommands:\n");
-    for (size_t i = 0; i < COUNT_OF(commands); i++)
+    for (size_t i = 0; i < n_commands; i++)
         if (!commands[i].is_hidden)
             fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\n'drover COMMAND --help' tells about one, 'drover --version' which drover this is.\n");

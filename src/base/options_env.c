@@ -93,7 +93,4 @@ void options_warn_of_environment(void)
         name[equals - *e] = 0;
         warn_of_variable(name, equals + 1);
     }
-    if (options_uint(OPT_MAX_LOADED_MODELS) > 1)
-        log_warn("options", "%s is %s: this build loads one model at a time",
-                 options_source(OPT_MAX_LOADED_MODELS), options_text(OPT_MAX_LOADED_MODELS));
 }

@@ -116,7 +116,7 @@ def test_articles_own_lines_run_as_written(start, smollm_models, tmp_path):
     assert log.count("OLLAMA_CUDA") == 1 and "OLLAMA_CUDA is set: no GPU support in this build, computing on the CPU" in log
     assert "num_threads=84 is more than this machine grants: computing with" in log
     assert "num_ctx=2048" in log
-    for name in ("OLLAMA_NUM_PARALLEL", "OLLAMA_MAX_QUEUE", "OLLAMA_NUM_THREADS"):
+    for name in ("OLLAMA_NUM_PARALLEL", "OLLAMA_MAX_QUEUE", "OLLAMA_NUM_THREADS", "OLLAMA_MAX_LOADED_MODELS"):
         assert name not in log  # honoured, so not warned about
     got = options_of(tmp_path, **lines)["options"]
     for name, value in lines.items():

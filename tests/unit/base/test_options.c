@@ -134,8 +134,6 @@ static void unhonoured_variables_are_named(void **state)
         const char *name, *value, *says;
     } table[] = {
         {"OLLAMA_CUDA", "1", "OLLAMA_CUDA is set: no GPU support in this build, computing on the CPU"},
-        {"OLLAMA_MAX_LOADED_MODELS", "2",
-         "OLLAMA_MAX_LOADED_MODELS is 2: this build loads one model at a time"},
         {"OLLAMA_FLASH_ATTENTION", "0", "OLLAMA_FLASH_ATTENTION"},
         {"OLLAMA_GPU_OVERHEAD", "1000", "OLLAMA_GPU_OVERHEAD"},
         {"OLLAMA_SCHED_SPREAD", "1", "OLLAMA_SCHED_SPREAD"},
@@ -167,7 +165,7 @@ static void unhonoured_variables_are_named(void **state)
 
 static void honoured_or_harmless_variables_are_not(void **state)
 {
-    static const char *const table[][2] = {{"OLLAMA_CUDA", "0"},         {"OLLAMA_MAX_LOADED_MODELS", "1"},
+    static const char *const table[][2] = {{"OLLAMA_CUDA", "0"},         {"OLLAMA_MAX_LOADED_MODELS", "2"},
                                            {"OLLAMA_VULKAN", "false"},   {"OLLAMA_EDITOR", "ed"},
                                            {"OLLAMA_HOST", "1.2.3.4"},   {"OLLAMA_ORIGINS", "http://a"},
                                            {"CUDA_VISIBLE_DEVICES", ""}, {"OLLAMA_NOSUCH", ""}};
