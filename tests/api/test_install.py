@@ -69,6 +69,14 @@ def test_the_example_configuration_is_right_line_by_line(installed, tmp_path):
         assert done.returncode == 0, done.stderr.decode()
 
 
+def test_the_configuration_in_the_documentation_is_right(tmp_path):
+    text = re.search(r"```ini\n(.*?)```", (ROOT / "docs" / "operations.md").read_text(), re.S)[1]
+    (tmp_path / "drover.conf").write_text(text)
+    done = subprocess.run([PROGRAM, "serve", "--print-config", "--config", tmp_path / "drover.conf"], env=clean_env(tmp_path), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert "[model smollm2:latest]" in done.stdout.decode()
+
+
 def test_the_unit_starts_what_was_installed(installed):
     unit = (installed / "lib/systemd/system/drover.service").read_text()
     start = re.search(r"^ExecStart=(\S+) serve$", unit, re.M)[1]
