@@ -18,10 +18,7 @@
 #include "base/mem.h"
 #include "host/state.h"
 
-// The two queues of a runner's socket, the assembly of messages, events on their way: part of each model's
-// plan.
-#define FRONT_BYTES (8ul << 20)
-enum { MAX_RETRY_AFTER_S = 60, AUTO_LOADED = 3 };
+enum { MAX_RETRY_AFTER_S = 60 };
 
 static int choose_threads(int asked)
 {
@@ -55,6 +52,7 @@ static void free_model(struct hosted *m)
 {
     free(m->first_name);
     free(m->blob_digest);
+    free(m->kv_type);
     free(m->blob_path);
     free(m->name);
     free(m->manifest_digest);
@@ -86,15 +84,7 @@ static void destroy(struct host *h)
 int host_new(struct host **out, const struct host_options *o, struct err *err)
 {
     struct host *h = xcalloc(1, sizeof *h);
-    struct sched_options policy = {.num_parallel = o->num_parallel,
-                                   .max_queue = o->max_queue,
-                                   .max_loaded = o->max_loaded > 0 ? o->max_loaded : AUTO_LOADED,
-                                   .context_length = o->context_length,
-                                   .keep_alive_ns = o->keep_alive_ns,
-                                   .load_timeout_ns = o->load_timeout_ns,
-                                   .swap_after_ns = SCHED_SWAP_AFTER_NS,
-                                   .min_resident_ns = SCHED_MIN_RESIDENT_NS,
-                                   .front_bytes = FRONT_BYTES};
+    struct sched_options policy = configure_policy(o);
     h->options = *o;
     h->kv_type = xstrdup(o->kv_type != NULL ? o->kv_type : "f16");
     h->cpu_level = xstrdup(o->cpu_level != NULL ? o->cpu_level : "");
@@ -141,19 +131,22 @@ static void replace(char **text, const char *with)
     *text = xstrdup(with != NULL ? with : "");
 }
 
-// The model of that digest, told apart by nothing else; names and details are those of the latest submission.
-static struct hosted *find_model(struct host *h, const struct host_model *wanted)
+// The model of that digest and KV type, told apart by nothing else; names, details and settings are those of
+// the submission that found it unloaded.
+struct hosted *host_find_model(struct host *h, const struct host_model *wanted)
 {
     struct hosted *m = NULL;
+    const char *kv_type = configure_kv_type(h, &wanted->settings);
     LIST_EACH(&h->models, node)
     {
         struct hosted *at = LIST_OWNER(node, struct hosted, all);
-        if (strcmp(at->blob_digest, wanted->blob_digest) == 0)
+        if (strcmp(at->blob_digest, wanted->blob_digest) == 0 && strcmp(at->kv_type, kv_type) == 0)
             m = at;
     }
     if (m == NULL) {
         m = xcalloc(1, sizeof *m);
         m->blob_digest = xstrdup(wanted->blob_digest);
+        m->kv_type = xstrdup(kv_type);
         m->first_name = xstrdup(wanted->name);
         m->sched = sched_add_model(h->sched, m);
         list_push(&h->models, &m->all);
@@ -163,6 +156,7 @@ static struct hosted *find_model(struct host *h, const struct host_model *wanted
         replace(&m->name, wanted->name);
         replace(&m->manifest_digest, wanted->manifest_digest);
         replace(&m->details_json, wanted->details_json);
+        configure_model(h, m, &wanted->settings);
     }
     return m;
 }
@@ -177,7 +171,7 @@ static void drop_request(struct request *r)
 // With the mutex. NULL: refused.
 static struct job *admit(struct host *h, const struct host_submission *s, struct err *err)
 {
-    struct job *j = job_new(h, find_model(h, &s->model), s);
+    struct job *j = job_new(h, host_find_model(h, &s->model), s);
     int64_t now_ns = clock_monotonic_ns();
     if (h->options.max_waiting_bytes > 0 &&
         h->waiting_bytes + j->waiting_bytes > h->options.max_waiting_bytes) {
@@ -197,7 +191,7 @@ static struct job *admit(struct host *h, const struct host_submission *s, struct
 
 static struct job *unload(struct host *h, const struct host_submission *s)
 {
-    struct hosted *m = find_model(h, &s->model);
+    struct hosted *m = host_find_model(h, &s->model);
     struct job *j = job_new(h, m, s);
     list_push(&h->unloads, &j->open);
     sched_unload(h->sched, m->sched, clock_monotonic_ns());
@@ -283,12 +277,10 @@ uint32_t host_queue_depth(const struct host *h)
 
 uint32_t host_retry_after_s(const struct host *h)
 {
-    struct sched_counts counts;
     pthread_mutex_lock(mutex_of(h));
-    sched_read_counts(h->sched, &counts);
-    double wait_s = h->service_s * (counts.n_waiting + 1) / MAX(counts.n_running, 1u);
+    int64_t wait_ns = sched_retry_after_ns(h->sched, NULL);
     pthread_mutex_unlock(mutex_of(h));
-    return wait_s >= MAX_RETRY_AFTER_S ? MAX_RETRY_AFTER_S : wait_s <= 1 ? 1 : (uint32_t)(wait_s + 0.999);
+    return (uint32_t)MIN(MAX((wait_ns + NS_PER_S - 1) / NS_PER_S, 1), (int64_t)MAX_RETRY_AFTER_S);
 }
 
 static const char *state_name(const struct sched_model *m)

@@ -80,11 +80,6 @@ void host_free(struct host *h); // stops every runner; every open job gets EVENT
 // KV type counts for models that are loaded from now on (a loaded one of another type goes when idle); slots
 // and context count at a model's next load, which comes when it is idle.
 void host_configure(struct host *h, const struct host_options *options, host_settings_fn *settings_of);
-// Loads the model without a request, after those that requests wait for. Its settings count.
-void host_preload(struct host *h, const struct host_model *model);
-// From now on every submission is refused (ERR_BUSY); what was accepted goes on.
-void host_drain(struct host *h);
-bool host_is_drained(struct host *h); // and everything has ended
 
 struct host_submission {
     struct host_model model;

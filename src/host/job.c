@@ -32,7 +32,8 @@ struct job *job_new(struct host *h, struct hosted *m, const struct host_submissi
     j->on_event = s->on_event;
     j->user = s->user;
     j->sched.is_load = s->request == NULL;
-    j->sched.priority = SCHED_PRIORITY_NORMAL;
+    j->sched.priority = s->priority;
+    j->sched.client = s->client != 0 ? s->client : map_hash(j->client, strlen(j->client));
     if (s->request != NULL) {
         s->request->id = j->id;
         j->sched.need_tokens = (uint32_t)MAX(s->request->params.num_ctx, 0);

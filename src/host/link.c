@@ -110,11 +110,15 @@ static int open_and_spawn(struct hosted *m, struct child *child, struct err *err
 
 static void push_opening(struct host *h, struct link *l)
 {
-    struct open_options open = {.n_threads = (uint32_t)h->n_threads,
+    const struct hosted *hosted = l->model;
+    pthread_mutex_lock(&h->mutex);
+    int n_threads = hosted->n_threads > 0 ? MIN(hosted->n_threads, h->n_threads) : h->n_threads;
+    pthread_mutex_unlock(&h->mutex);
+    struct open_options open = {.n_threads = (uint32_t)n_threads,
                                 .log_level = LOG_WARN,
                                 .log_json = log_is_json(),
                                 .use_sandbox = true};
-    snprintf(open.kv_type, sizeof open.kv_type, "%s", h->kv_type);
+    snprintf(open.kv_type, sizeof open.kv_type, "%s", hosted->kv_type);
     snprintf(open.cpu_level, sizeof open.cpu_level, "%s", h->cpu_level);
     for (int level = LOG_TRACE; level <= LOG_WARN; level++) {
         if (log_is_on((enum log_level)level)) {
@@ -333,12 +337,16 @@ static struct job *find_running(struct host *h, struct hosted *m, uint64_t id)
 static void finish_job(struct host *h, struct job *j)
 {
     pthread_mutex_lock(&h->mutex);
-    if (!j->is_closed) {
-        int64_t now_ns = clock_monotonic_ns();
-        double ran_s = (double)(now_ns - j->started_ns) / NS_PER_S;
-        h->service_s = h->service_s == 0 ? ran_s : 0.9 * h->service_s + 0.1 * ran_s;
-        sched_on_finished(h->sched, &j->sched, now_ns);
-    }
+    if (!j->is_closed)
+        sched_on_finished(h->sched, &j->sched, clock_monotonic_ns());
+    pthread_mutex_unlock(&h->mutex);
+}
+
+static void note_first_token(struct host *h, struct job *j)
+{
+    pthread_mutex_lock(&h->mutex);
+    if (!j->is_closed)
+        sched_on_first_token(h->sched, &j->sched, clock_monotonic_ns());
     pthread_mutex_unlock(&h->mutex);
 }
 
@@ -358,6 +366,8 @@ static int on_event(struct host *h, struct link *l, const struct wire_message *m
         link_cancel(h, l, j->id);
     }
     j->has_prompt |= e.kind == EVENT_PROMPT;
+    if (e.kind == EVENT_TOKENS && e.n_ids > 0 && j->n_ids == e.n_ids)
+        note_first_token(h, j);
     if (e.kind == EVENT_DONE || e.kind == EVENT_ERROR)
         finish_job(h, j);
     if (!again || e.kind != EVENT_PROMPT)

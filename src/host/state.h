@@ -85,7 +85,6 @@ struct host {
     uint64_t budget_bytes; // of the last reading
     uint64_t next_id, waiting_bytes;
     uint64_t n_started, n_finished, n_rejected, n_cancelled;
-    double service_s; // moving average of how long a request runs
     bool is_stopping;
     atomic_uint_fast64_t n_rounds; // of the host's thread
     uint64_t n_rounds_seen;        // by host_is_alive
@@ -97,6 +96,15 @@ struct host {
     bool turn_has_end;     // it comes back without being recalled (again)
     int64_t turn_began_ns, looked_at_ns;
 };
+
+// ---- host.c ----
+struct hosted *host_find_model(struct host *h, const struct host_model *wanted); // with the mutex; never NULL
+
+// ---- configure.c ----
+struct sched_options configure_policy(const struct host_options *o);
+// With the mutex.
+const char *configure_kv_type(const struct host *h, const struct host_model_settings *settings);
+void configure_model(struct host *h, struct hosted *m, const struct host_model_settings *settings);
 
 // ---- job.c ----
 struct job *job_new(struct host *h, struct hosted *m, const struct host_submission *s);

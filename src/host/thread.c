@@ -78,7 +78,8 @@ static void act_on_model(struct host *h, enum sched_action_kind kind, struct hos
     }
 }
 
-static void act_on_job(struct host *h, enum sched_action_kind kind, struct job *j, const struct err *failure)
+static void act_on_job(struct host *h, enum sched_action_kind kind, struct job *j, const struct err *failure,
+                       bool tells_runner)
 {
     if (kind == SCHED_DISPATCH) {
         if (j->model->link != NULL)
@@ -87,6 +88,8 @@ static void act_on_job(struct host *h, enum sched_action_kind kind, struct job *
         struct event e = {.kind = EVENT_DONE, .request_id = j->id, .reason = DONE_LOAD};
         job_deliver(h, j, &e);
     } else {
+        if (tells_runner && j->model->link != NULL)
+            link_cancel(h, j->model->link, j->id);
         job_deliver_error(h, j, failure);
     }
 }
@@ -119,7 +122,7 @@ static bool act(struct host *h)
     }
     pthread_mutex_unlock(&h->mutex);
     if (j != NULL)
-        act_on_job(h, a.kind, j, &failure);
+        act_on_job(h, a.kind, j, &failure, a.tells_runner);
     else if (found)
         act_on_model(h, a.kind, m, &sizes);
     job_unref(j);

@@ -24,6 +24,7 @@ struct app {
     struct http_server *http; // for its counts; NULL before it listens
     struct tally tally;
     bool listens_on_loopback;
+    int n_threads;          // of computing, settled at start
     uint32_t default_slots; // that a model gets unless memory is short
     int64_t started_wall_ns;
     size_t max_stream_bytes;  // written to a client and not yet taken; beyond it the stream is cut

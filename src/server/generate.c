@@ -244,6 +244,7 @@ static void submit_model(struct generation *g, const struct stored_model *m, str
                   .details_json = strbuf_text(&details),
                   .settings = config_model_settings(m->display_name)},
         .label = {g->request_id, g->dialect->route, g->client},
+        .priority = g->priority,
         .has_keep_alive = g->ask.has_keep_alive,
         .keep_alive_ns = g->ask.keep_alive_ns,
         .unload = g->ask.is_empty && g->ask.has_keep_alive && g->ask.keep_alive_ns == 0,

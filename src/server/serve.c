@@ -247,6 +247,8 @@ static void reload(struct app *app, struct service *service)
     }
     const char *file = options_file();
     log_info("server", "the configuration was read again file=%s", file[0] ? file : "none");
+    struct host_options options = read_host_options(app->n_threads);
+    host_configure(app->host, &options, config_model_settings);
     preload_models(app);
     service_ready(service, "the configuration was read again");
 }
@@ -294,6 +296,7 @@ static int serve(struct service *service, const sigset_t *waited, struct err *er
         goto out;
     if (app_init(&app, host, store, options_text(OPT_ORIGINS), err) != 0)
         goto out;
+    app.n_threads = n_threads;
     if (options_uint(OPT_NUM_PARALLEL) > 0)
         app.default_slots = option_u32(OPT_NUM_PARALLEL);
     if (start_http(&http, &app, service, err) != 0)

@@ -126,12 +126,16 @@ static const struct host_options defaults = {.max_queue = 512,
                                              .max_loaded = 1,
                                              .keep_alive_ns = -1,
                                              .load_timeout_ns = 60 * NS_PER_S,
+                                             .swap_after_ns = SCHED_SWAP_AFTER_NS,
+                                             .min_resident_ns = SCHED_MIN_RESIDENT_NS,
                                              .kv_type = "f16",
                                              .max_waiting_bytes = 256 << 20};
 
 static const struct host_options several = {.max_queue = 512,
                                             .keep_alive_ns = -1,
                                             .load_timeout_ns = 60 * NS_PER_S,
+                                            .swap_after_ns = SCHED_SWAP_AFTER_NS,
+                                            .min_resident_ns = SCHED_MIN_RESIDENT_NS,
                                             .kv_type = "f16",
                                             .max_waiting_bytes = 256 << 20};
 
@@ -744,6 +748,109 @@ static void test_context_grows(void **unused)
     remove_model("a");
 }
 
+static void submit_with_context(struct host *h, const char *model, const char *prompt, int32_t num_ctx,
+                                struct stream *s)
+{
+    char path[128];
+    stream_init(s);
+    struct host_submission what = submission(model, path, s);
+    s->prompt = xstrdup(prompt);
+    what.request = make_request(prompt);
+    what.request->params.num_ctx = num_ctx;
+    s->job = host_submit(h, &what, NULL);
+    assert_non_null(s->job);
+}
+
+// A larger context is asked for while streams run: the model grows, they go on as if nothing had happened,
+// and a growth is no crash.
+static void test_streams_are_carried_over_when_the_model_grows(void **unused)
+{
+    struct stream s[3], large, larger;
+    write_model("a", "ctx=60000");
+    struct host *h = start(&defaults);
+    for (int i = 0; i < 3; i++)
+        submit(h, "a", "n=400 step_ms=1", &s[i]);
+    wait_tokens(&s[2], 5);
+    int pid = status_of(h, "a").pid;
+    submit_with_context(h, "a", "n=7", 30000, &large);
+    check_whole(&large, 7);
+    struct host_model_status m = status_of(h, "a");
+    assert_true(m.pid != pid && m.kv_tokens_total >= 30000);
+    submit_with_context(h, "a", "n=7", 50000,
+                        &larger); // a second time: no stream ends for having moved twice
+    check_whole(&larger, 7);
+    for (int i = 0; i < 3; i++) {
+        check_whole(&s[i], 400);
+        stream_fini(&s[i]);
+    }
+    stream_fini(&large);
+    stream_fini(&larger);
+    host_free(h);
+    remove_model("a");
+}
+
+static void test_a_context_that_can_never_fit_is_refused_and_disturbs_nobody(void **unused)
+{
+    struct stream s, beside, large;
+    struct host_options o = several;
+    o.memory_limit_bytes = 40 << 20;
+    write_model("a", "weights=1000 ctx=4000000");
+    write_model("b", "weights=1000");
+    struct host *h = start(&o);
+    submit(h, "a", "n=200 step_ms=1", &s);
+    submit(h, "b", "n=200 step_ms=1", &beside);
+    wait_tokens(&s, 3);
+    wait_tokens(&beside, 3);
+    int pid = status_of(h, "a").pid, pid_beside = status_of(h, "b").pid;
+    submit_with_context(h, "a", "n=1", 1000000, &large);
+    check_failed(&large, ERR_NO_MEMORY, "model requires more system memory");
+    check_whole(&s, 200);
+    check_whole(&beside, 200);
+    assert_true(status_of(h, "a").pid == pid && status_of(h, "b").pid == pid_beside);
+    stream_fini(&s);
+    stream_fini(&beside);
+    stream_fini(&large);
+    host_free(h);
+    remove_model("a");
+    remove_model("b");
+}
+
+static uint32_t settled_slots;
+static struct host_model_settings settings_now(const char *name)
+{
+    return (struct host_model_settings){.num_parallel = strcmp(name, "a") == 0 ? settled_slots : 0};
+}
+
+static void test_new_settings_count_at_the_next_load(void **unused)
+{
+    struct stream s;
+    struct host_options o = defaults;
+    char path[128];
+    write_model("a", "weights=1000");
+    struct host *h = start(&o);
+    submit(h, "a", "n=200 step_ms=1", &s);
+    wait_tokens(&s, 3);
+    int pid = status_of(h, "a").pid;
+    settled_slots = 7;
+    o.max_queue = 5;
+    host_configure(h, &o, settings_now);
+    check_whole(&s, 200); // it runs where it is
+    stream_fini(&s);
+    wait_unloaded(h); // idle now
+    stream_init(&s);
+    struct host_submission what = submission("a", path, &s);
+    what.model.settings = settings_now("a");
+    s.prompt = xstrdup("n=3");
+    what.request = make_request("n=3");
+    s.job = host_submit(h, &what, NULL);
+    check_whole(&s, 3);
+    struct host_model_status m = status_of(h, "a");
+    assert_true(m.n_slots == 7 && m.pid != pid);
+    stream_fini(&s);
+    host_free(h);
+    remove_model("a");
+}
+
 static void test_large_messages(void **unused)
 {
     enum { N_BYTES = 5000000, N = 40 };
@@ -921,6 +1028,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_model_without_work_does_not_stall),
         cmocka_unit_test(test_two_models_that_share_one_place_are_served_in_turn),
         cmocka_unit_test(test_context_grows),
+        cmocka_unit_test(test_streams_are_carried_over_when_the_model_grows),
+        cmocka_unit_test(test_a_context_that_can_never_fit_is_refused_and_disturbs_nobody),
+        cmocka_unit_test(test_new_settings_count_at_the_next_load),
         cmocka_unit_test(test_large_messages),
         cmocka_unit_test(test_waiting_bytes_are_limited),
         cmocka_unit_test(test_free_with_open_jobs),
