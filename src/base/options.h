@@ -54,6 +54,10 @@
       "header by which a trusted proxy names the client")                                                    \
     X(OPT_QUEUE_COMMENTS, "queue_comments", OPTION_DURATION, "0", OPTION_LIVE,                               \
       "time between SSE comments while a stream waits; 0: none")                                             \
+    X(OPT_NOPRUNE, "noprune", OPTION_BOOL, "0", OPTION_LIVE,                                                 \
+      "never remove blobs that no model uses, except at rm and prune")                                       \
+    X(OPT_PULL_STALL, "pull_stall", OPTION_DURATION, "30s", OPTION_LIVE,                                     \
+      "a part of a pull that gets no data for so long is asked for again")                                   \
     X(OPT_NUM_THREADS, "num_threads", OPTION_UINT, "0", OPTION_AT_START,                                     \
       "compute threads; 0: what the machine grants")                                                         \
     X(OPT_ORIGINS, "origins", OPTION_TEXT, "", OPTION_AT_START,                                              \

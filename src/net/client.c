@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The client over libcurl's multi interface, driven by the calling thread, so that a cancel flag is seen
 // while nothing arrives.
-#include "net/client.h"
+#include "net/client_common.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/mem.h"
+#include "net/client.h"
 #include "net/hosts.h"
 
 enum { POLL_MS = 50, HEADERS_MAX_BYTES = 64 << 10 };
@@ -20,6 +22,7 @@ struct transfer {
     struct http_client_reply *reply;
     CURL *easy;
     struct curl_slist *headers;
+    uint64_t n_sent; // of call->file
     char where[300]; // "host:port", for sentences
     bool was_cancelled, was_too_large;
 };
@@ -68,25 +71,49 @@ static size_t on_body(char *bytes, size_t one, size_t n, void *user)
 
 // --- preparing ---
 
-// Fills t->where; returns whether the host is a loopback address, or -1 for a bad URL.
-static int look_at_url(struct transfer *t, struct err *err)
+// Fills `where`; returns whether the host is a loopback address, or -1 for a bad URL.
+static int look_at_url(const char *text, char *where, size_t n_where)
 {
     CURLU *url = curl_url();
     char *host = NULL, *port = NULL;
     int is_loopback = -1;
-    if (url != NULL && curl_url_set(url, CURLUPART_URL, t->call->url, 0) == CURLUE_OK &&
+    if (url != NULL && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
         curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
         curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
-        snprintf(t->where, sizeof t->where, "%.256s:%s", host, port);
+        snprintf(where, n_where, "%.256s:%s", host, port);
         struct hosts_address a = hosts_parse(host);
         is_loopback = hosts_is_loopback(a.host);
-    } else {
-        err_set(err, ERR_INVALID, "not a URL: %s", t->call->url);
     }
     curl_free(host);
     curl_free(port);
     curl_url_cleanup(url);
     return is_loopback;
+}
+
+void client_set_common(CURL *easy, const char *url)
+{
+    char where[300];
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 10L);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "drover/" DROVER_VERSION);
+    if (look_at_url(url, where, sizeof where) == 1)
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+}
+
+static size_t on_read(char *out, size_t one, size_t n, void *user)
+{
+    struct transfer *t = user;
+    const struct http_client_file *file = t->call->file;
+    uint64_t left = file->size_bytes - t->n_sent;
+    ssize_t got = pread(file->fd, out, MIN((uint64_t)n, left), (off_t)(file->offset + t->n_sent));
+    if (got < 0 || (got == 0 && left > 0))
+        return CURL_READFUNC_ABORT;
+    t->n_sent += (uint64_t)got;
+    if (file->on_sent != NULL)
+        file->on_sent(file->user, t->n_sent);
+    return (size_t)got;
 }
 
 static void set_headers(struct transfer *t)
@@ -106,7 +133,12 @@ static void set_method(struct transfer *t)
 {
     const struct http_client_call *call = t->call;
     const char *method = call->method != NULL ? call->method : call->body.at != NULL ? "POST" : "GET";
-    if (call->body.at != NULL || strcmp(method, "POST") == 0) {
+    if (call->file != NULL) {
+        curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, on_read);
+        curl_easy_setopt(t->easy, CURLOPT_READDATA, t);
+        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->file->size_bytes);
+    } else if (call->body.at != NULL || strcmp(method, "POST") == 0) {
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.n);
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, call->body.at != NULL ? call->body.at : "");
     }
@@ -119,27 +151,20 @@ static void set_method(struct transfer *t)
 static int prepare(struct transfer *t, struct err *err)
 {
     const struct http_client_call *call = t->call;
-    int is_loopback = look_at_url(t, err);
-    if (is_loopback < 0)
-        return -1;
+    if (look_at_url(call->url, t->where, sizeof t->where) < 0)
+        return err_set(err, ERR_INVALID, "not a URL: %s", call->url);
     t->easy = curl_easy_init();
     if (t->easy == NULL)
         return err_set(err, ERR_INTERNAL, "cannot start a request");
-    curl_easy_setopt(t->easy, CURLOPT_URL, call->url);
-    curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(t->easy, CURLOPT_REDIR_PROTOCOLS_STR, "https");
+    client_set_common(t->easy, call->url);
+    curl_easy_setopt(t->easy, CURLOPT_REDIR_PROTOCOLS_STR, call->allows_http ? "http,https" : "https");
     curl_easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, call->follow_redirects ? 1L : 0L);
-    curl_easy_setopt(t->easy, CURLOPT_MAXREDIRS, 10L);
-    curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(t->easy, CURLOPT_USERAGENT, "drover/" DROVER_VERSION);
     curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS,
                      call->connect_timeout_ms > 0 ? (long)call->connect_timeout_ms : 10000L);
     if (call->stall_timeout_s > 0) {
         curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_TIME, (long)call->stall_timeout_s);
     }
-    if (is_loopback)
-        curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
     curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);

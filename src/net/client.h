@@ -19,15 +19,25 @@ void http_client_fini(void);
 // A piece of the body of a 2xx answer, as it arrives. False cancels the request.
 typedef bool http_client_data_fn(void *user, struct slice bytes);
 
+// A body that is read from a file while it is sent. `on_sent` (may be NULL): how much of it has gone so far.
+struct http_client_file {
+    int fd;
+    uint64_t offset, size_bytes;
+    void (*on_sent)(void *user, uint64_t sent_bytes);
+    void *user;
+};
+
 struct http_client_call {
     const char *method; // NULL: GET, or POST if there is a body
     const char *url;
     const char *const *headers; // "Name: value" lines, NULL at the end; NULL: none
     struct slice body;          // sent if body.at is not NULL; JSON unless headers have a Content-Type
-    int connect_timeout_ms;     // 0: 10 s
-    int stall_timeout_s;        // no byte for so long: timeout; 0: never
-    size_t max_body_bytes;      // of an answer that is collected; 0: 64 MiB
-    bool follow_redirects;      // to https only
+    const struct http_client_file *file; // sent in place of `body`; NULL: none
+    int connect_timeout_ms;              // 0: 10 s
+    int stall_timeout_s;                 // no byte for so long: timeout; 0: never
+    size_t max_body_bytes;               // of an answer that is collected; 0: 64 MiB
+    bool follow_redirects;               // to https only,
+    bool allows_http;                    // or to http as well
     const volatile sig_atomic_t *cancel; // looked at about every 50 ms; non-zero cancels. NULL: none
     http_client_data_fn *on_data;        // NULL: collect the body
     void *user;

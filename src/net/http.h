@@ -44,6 +44,10 @@ typedef size_t http_error_body_fn(void *user, int status, const char *message, c
 typedef void http_prepare_fn(void *user, struct http_request *r);
 // An answer of that status begins, whoever gives it. On any thread; must not block or answer.
 typedef void http_answered_fn(void *user, const struct http_request *r, int status);
+// A body that is handed on as it comes and not collected, however long it is. Called on the connection's
+// thread, which it may hold for a write to a file and not for longer. 0, or the status to refuse the rest
+// with and a sentence in *why (a literal).
+typedef int http_sink_fn(void *user, struct slice bytes, const char **why);
 
 struct http_server_options {
     const char *host;      // address or name; "" or NULL: all interfaces, IPv4 and IPv6
@@ -59,6 +63,8 @@ struct http_server_options {
     size_t max_stream_bytes;       // written to one stream and not yet taken by its client
     int idle_timeout_s; // silence between requests, inside a request or inside an answer that has bytes to
                         // send; never for a request that waits or a stream that is empty
+    http_handler_fn *on_head; // a request's head has passed the checks and a body will come: the moment for
+                              // http_request_set_sink. Must not answer. Optional
     http_handler_fn *handler;
     http_error_body_fn *error_body;
     const char *error_content_type; // of error_body; NULL: application/json; charset=utf-8
@@ -112,11 +118,14 @@ struct slice http_request_body(const struct http_request *r);
 // Frees the body early, so that it no longer counts as waiting. Nobody may use it any more.
 void http_request_drop_body(struct http_request *r);
 
+// Only in on_head. The handler is called when all of the body went into the sink; http_request_body is empty.
+void http_request_set_sink(struct http_request *r, http_sink_fn *sink, void *user);
+
 struct http_request *http_request_ref(struct http_request *r); // returns r
 void http_request_unref(struct http_request *r);               // NULL is allowed
 
 // A pointer of the caller's. `free_user` (may be NULL) is called with it when the last reference goes. Set it
-// once, in the handler.
+// once, in the handler or in on_head.
 void http_request_set_user(struct http_request *r, void *user, void (*free_user)(void *user));
 void *http_request_user(const struct http_request *r);
 

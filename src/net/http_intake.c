@@ -119,7 +119,9 @@ static int check_request(struct http_request *r, const char *method, const char 
     status = guard_split_target(r->target, slice_of(http_request_header(r, "Host")), r->path, &query, why);
     if (status == 0)
         r->query = r->target.at + query;
-    if (status == 0 && r->facts.content_length > r->server->options.max_body_bytes) {
+    if (status == 0 && r->facts.has_body && r->server->options.on_head != NULL)
+        r->server->options.on_head(r->server->options.user, r);
+    if (status == 0 && r->sink == NULL && r->facts.content_length > r->server->options.max_body_bytes) {
         *why = "request body too large";
         return 413;
     }
@@ -178,23 +180,34 @@ static int grow_body(struct http_request *r, size_t n)
     return 0;
 }
 
+static int collect(struct http_request *r, const char *bytes, size_t n, const char **why)
+{
+    int status = grow_body(r, n);
+    if (status != 0) {
+        *why = status == 413 ? "request body too large" : "server busy, too many request bodies are waiting";
+        return status;
+    }
+    memcpy(r->body + r->n_body, bytes, n);
+    r->n_body += n;
+    return 0;
+}
+
 static enum MHD_Result take_body(struct http_request *r, const char *bytes, size_t n)
 {
     if (r->is_refused) {
         r->n_discarded += n;
         return r->n_discarded <= r->server->options.max_body_bytes ? MHD_YES : MHD_NO;
     }
-    int status = grow_body(r, n);
+    const char *why = "";
+    int status =
+        r->sink != NULL ? r->sink(r->sink_user, slice_make(bytes, n), &why) : collect(r, bytes, n, &why);
     if (status != 0) {
-        request_refuse_midway(r, status,
-                              status == 413 ? "request body too large"
-                                            : "server busy, too many request bodies are waiting");
+        request_refuse_midway(r, status, why);
         set_deadline(r, REFUSED_GRACE_S);
         return MHD_YES;
     }
-    memcpy(r->body + r->n_body, bytes, n);
-    r->n_body += n;
-    int64_t allowed_s = BODY_GRACE_S + (int64_t)(r->n_body / BODY_SLOWEST_BYTES_S);
+    r->n_received += n;
+    int64_t allowed_s = BODY_GRACE_S + (int64_t)(r->n_received / BODY_SLOWEST_BYTES_S);
     atomic_store(&r->wire->deadline_ns, r->body_start_ns + allowed_s * NS_PER_S);
     return MHD_YES;
 }

@@ -49,6 +49,9 @@ struct http_request {
     size_t n_header_bytes;
     char *body;
     size_t n_body, body_capacity;
+    http_sink_fn *sink; // takes the body in place of `body`
+    void *sink_user;
+    uint64_t n_received; // bytes of the body
     struct guard_facts facts;
     int64_t body_start_ns;
     bool has_headers;

@@ -416,6 +416,12 @@ struct slice http_request_body(const struct http_request *r)
     return slice_make(r->body != NULL ? r->body : "", r->n_body);
 }
 
+void http_request_set_sink(struct http_request *r, http_sink_fn *sink, void *user)
+{
+    r->sink = sink;
+    r->sink_user = user;
+}
+
 void http_request_drop_body(struct http_request *r)
 {
     free(r->body);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "server/card.h"
+#include "server/chore.h"
 #include "server/worker.h"
 
 enum {
@@ -31,6 +32,7 @@ int app_init(struct app *app, struct host *host, struct store *store, const char
         return -1;
     app->cards = card_cache_new();
     app->worker = worker_new(N_WORKERS, MAX_WAITING_TASKS);
+    app->chores = chores_new();
     return 0;
 }
 
@@ -52,15 +54,19 @@ void app_close(struct app *app)
 {
     struct timespec tick = {.tv_nsec = NS_PER_MS};
     atomic_store(&app->is_closed, true);
+    chores_cancel_all(app->chores);
     while (atomic_load(&app->n_inside) > 0)
         nanosleep(&tick, NULL);
 }
 
 void app_fini(struct app *app)
 {
+    chores_cancel_all(app->chores);
+    chores_free(app->chores);
     worker_free(app->worker);
     card_cache_free(app->cards);
     cors_free(app->cors);
+    app->chores = NULL;
     app->worker = NULL;
     app->cards = NULL;
     app->cors = NULL;

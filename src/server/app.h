@@ -13,6 +13,7 @@
 #include "store/store.h"
 
 struct card_cache;
+struct chores;
 struct worker;
 
 struct app {
@@ -23,6 +24,7 @@ struct app {
     struct worker *worker;
     struct http_server *http; // for its counts; NULL before it listens
     struct tally tally;
+    struct chores *chores;
     bool listens_on_loopback;
     int n_threads;          // of computing, settled at start
     uint32_t default_slots; // that a model gets unless memory is short

@@ -34,6 +34,7 @@ struct route {
     const struct dialect *dialect; // a generation
     unsigned methods;
     unsigned flags;
+    route_fn *on_head; // before the body comes: may take it as it comes
 };
 
 static const struct route routes[] = {
@@ -51,6 +52,12 @@ static const struct route routes[] = {
     {"/api/tags", ollama_tags, NULL, METHOD_GET | METHOD_HEAD, ROUTE_SLOW},
     {"/api/ps", ollama_ps, NULL, METHOD_GET, 0},
     {"/api/show", ollama_show, NULL, METHOD_POST, ROUTE_SLOW},
+    {"/api/copy", ollama_copy, NULL, METHOD_POST, ROUTE_SLOW},
+    {"/api/delete", ollama_delete, NULL, METHOD_DELETE, ROUTE_SLOW},
+    {"/api/create", ollama_create, NULL, METHOD_POST, 0},
+    {"/api/pull", ollama_pull, NULL, METHOD_POST, 0},
+    {"/api/push", ollama_push, NULL, METHOD_POST, 0},
+    {"/api/blobs/", ollama_blob, NULL, METHOD_HEAD | METHOD_POST, 0, ollama_blob_begin},
     {"/api/generate", NULL, &ollama_generate_dialect, METHOD_POST, 0},
     {"/api/chat", NULL, &ollama_chat_dialect, METHOD_POST, 0},
     {"/v1/chat/completions", NULL, &openai_chat_dialect, METHOD_POST, 0},
@@ -101,8 +108,7 @@ static void add_allow(struct http_request *r, unsigned methods)
     strbuf_fini(&text);
 }
 
-// True when the answer was given.
-static bool guard_refuses(struct app *app, struct http_request *r)
+static struct cors_answer ask_guard(struct app *app, struct http_request *r)
 {
     struct cors_question question = {
         .listens_on_loopback = app->listens_on_loopback,
@@ -110,7 +116,13 @@ static bool guard_refuses(struct app *app, struct http_request *r)
         .host = http_request_header(r, "Host"),
         .origin = http_request_header(r, "Origin"),
     };
-    struct cors_answer answer = cors_decide(app->cors, &question);
+    return cors_decide(app->cors, &question);
+}
+
+// True when the answer was given.
+static bool guard_refuses(struct app *app, struct http_request *r)
+{
+    struct cors_answer answer = ask_guard(app, r);
     for (size_t i = 0; i < answer.n_headers; i++)
         http_add_header(r, answer.headers[i].name, answer.headers[i].value);
     if (answer.verdict == CORS_PASS)
@@ -229,4 +241,13 @@ void routes_answered(void *user, const struct http_request *r, int status)
         tally_count_answer(&app->tally, COUNT_OF(routes), status);
     else if (!(route->flags & ROUTE_UNCOUNTED))
         tally_count_answer(&app->tally, (size_t)(route - routes), status);
+}
+
+void routes_on_head(void *user, struct http_request *r)
+{
+    struct app *app = user;
+    const struct route *route = find(http_request_path(r));
+    if (route && route->on_head && (route->methods & method_bit(http_request_method(r))) &&
+        ask_guard(app, r).verdict == CORS_PASS)
+        route->on_head(app, r);
 }

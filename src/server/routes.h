@@ -11,3 +11,4 @@ void routes_answered(void *app, const struct http_request *r, int status);
 // The routes as app->tally counts them: path of route i, "other" for the last.
 size_t routes_count(void);
 const char *routes_name(size_t i);
+void routes_on_head(void *app, struct http_request *r); // http_handler_fn, before a body comes

@@ -182,6 +182,7 @@ static int start_http(struct http_server **http, struct app *app, struct service
     options.port = address.port;
     options.max_stream_bytes = app->max_stream_bytes + (64 << 10); // the server asks before; this never cuts
     options.max_waiting_body_bytes = MAX_WAITING_BYTES;
+    options.on_head = routes_on_head;
     options.handler = routes_handle;
     options.error_body = reply_error_body;
     options.prepare = request_id_prepare;

@@ -4,7 +4,6 @@
 // writers of one blob both succeed.
 #include "store/blobs.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -12,14 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 
 static const char *const temporary_prefix = "sha256-drover-";
-enum { SWEEP_AFTER_S = 3600 };
 
 struct blob_writer {
     char directory[BLOB_PATH_BYTES], path[BLOB_PATH_BYTES];
@@ -123,31 +121,29 @@ static int write_all(int fd, const char *path, struct slice bytes, struct err *e
     return 0;
 }
 
-static void sync_directory_of(const char *path)
+int directory_sync(const char *path_of_file_in_it)
 {
     char copy[BLOB_PATH_BYTES];
-    snprintf(copy, sizeof copy, "%s", path);
+    snprintf(copy, sizeof copy, "%s", path_of_file_in_it);
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd); // some file systems refuse; the file itself is synced
+    int rc = fd >= 0 ? fsync(fd) : -1; // some file systems refuse; the file itself is synced
+    if (fd >= 0)
         close(fd);
-    }
+    return rc;
 }
 
-// The written file becomes `path`. Closes fd; on failure the temporary file is removed.
+// The written file becomes `path`. On failure the temporary file is removed. fd stays open.
 static int settle(int fd, const char *temporary, const char *path, struct err *err)
 {
     int rc = 0;
     if (fchmod(fd, 0644) != 0 || fsync(fd) != 0)
-        rc = fail(err, temporary);
-    if (close(fd) != 0 && rc == 0)
         rc = fail(err, temporary);
     if (rc == 0 && rename(temporary, path) != 0)
         rc = fail(err, path);
     if (rc != 0)
         unlink(temporary);
     else
-        sync_directory_of(path);
+        directory_sync(path);
     return rc;
 }
 
@@ -169,24 +165,37 @@ int directory_make(const char *path, struct err *err)
     return 0;
 }
 
+// A temporary file in a directory that another process may be removing, because it is empty.
+static int open_temporary(const char *directory, char temporary[BLOB_PATH_BYTES], struct err *err)
+{
+    for (int i = 0; i < 100; i++) {
+        if ((size_t)snprintf(temporary, BLOB_PATH_BYTES, "%s/.drover-XXXXXX", directory) >= BLOB_PATH_BYTES)
+            return err_set(err, ERR_INVALID, "%.60s...: path too long", directory);
+        struct err why = {0};
+        int fd = directory_make(directory, &why) == 0 ? mkostemp(temporary, O_CLOEXEC) : -1;
+        if (fd >= 0)
+            return fd;
+        if (errno != ENOENT)
+            return fail(err, directory);
+    }
+    return fail(err, temporary);
+}
+
 int file_write(const char *path, struct slice bytes, struct err *err)
 {
     char above[BLOB_PATH_BYTES], temporary[BLOB_PATH_BYTES];
-    snprintf(above, sizeof above, "%s", path);
-    const char *directory = dirname(above);
-    if (directory_make(directory, err) != 0)
-        return -1;
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s/.drover-XXXXXX", directory) >= sizeof temporary)
+    if ((size_t)snprintf(above, sizeof above, "%s", path) >= sizeof above)
         return err_set(err, ERR_INVALID, "%.60s...: path too long", path);
-    int fd = mkostemp(temporary, O_CLOEXEC);
+    int fd = open_temporary(dirname(above), temporary, err);
     if (fd < 0)
-        return fail(err, temporary);
-    if (write_all(fd, temporary, bytes, err) != 0) {
-        close(fd);
-        unlink(temporary);
         return -1;
-    }
-    return settle(fd, temporary, path, err);
+    int rc = write_all(fd, temporary, bytes, err);
+    if (rc == 0)
+        rc = settle(fd, temporary, path, err);
+    else
+        unlink(temporary);
+    close(fd);
+    return rc;
 }
 
 // ---- A blob as it comes ----
@@ -219,6 +228,7 @@ int blob_writer_open(struct blob_writer **out, const char *directory, struct err
         fail(err, blobs);
         goto out;
     }
+    flock(w->fd, LOCK_SH | LOCK_NB); // pinned, see pins.h; nobody else knows the file yet
     w->sha = EVP_MD_CTX_new();
     if (w->sha == NULL || EVP_DigestInit_ex(w->sha, EVP_sha256(), NULL) != 1) {
         unlink(w->path);
@@ -239,22 +249,62 @@ int blob_writer_push(struct blob_writer *w, struct slice bytes, struct err *err)
     return write_all(w->fd, w->path, bytes, err);
 }
 
-int blob_writer_commit(struct blob_writer *w, char digest[BLOB_DIGEST_BYTES], struct err *err)
+void blob_writer_digest(const struct blob_writer *w, char digest[BLOB_DIGEST_BYTES])
 {
     unsigned char sum[32] = {0};
-    char path[BLOB_PATH_BYTES];
-    struct stat ours, theirs;
-    int rc = 0;
-    EVP_DigestFinal_ex(w->sha, sum, NULL);
+    EVP_MD_CTX *copy = EVP_MD_CTX_new();
+    if (copy != NULL && EVP_MD_CTX_copy_ex(copy, w->sha) == 1)
+        EVP_DigestFinal_ex(copy, sum, NULL);
+    EVP_MD_CTX_free(copy);
     snprintf(digest, BLOB_DIGEST_BYTES, "sha256:");
     hex_of(sum, digest + 7);
+}
+
+// Whether the store has the blob in the size of ours; then it is pinned.
+static bool is_known(struct blob_writer *w, const char *digest, struct pins *pins)
+{
+    char path[BLOB_PATH_BYTES];
+    struct stat ours, theirs;
+    struct err ignored = {0};
     blob_path(w->directory, digest, path);
-    bool is_known = fstat(w->fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_size == theirs.st_size;
-    if (is_known) {
+    if (fstat(w->fd, &ours) != 0 || stat(path, &theirs) != 0 || ours.st_size != theirs.st_size)
+        return false;
+    if (pins != NULL)
+        return pins_add(pins, digest, &ignored) == 0;
+    utimensat(AT_FDCWD, path, NULL, 0); // in use: not to be swept away as old
+    return true;
+}
+
+int blob_settle(const char *directory, int fd, const char *temporary, const char *path, struct err *err)
+{
+    if (fsync(fd) != 0) // the long part, before anything is locked
+        return fail(err, temporary);
+    int lock = pins_lock_store(directory, false, err);
+    if (lock < 0)
+        return -1;
+    int rc = settle(fd, temporary, path, err);
+    if (rc == 0)
+        flock(fd, LOCK_SH); // a download had it exclusively; nobody can take it while the store is locked
+    close(lock);
+    return rc;
+}
+
+int blob_writer_commit(struct blob_writer *w, struct pins *pins, char digest[BLOB_DIGEST_BYTES], bool *is_new,
+                       struct err *err)
+{
+    char path[BLOB_PATH_BYTES];
+    int rc = 0;
+    blob_writer_digest(w, digest);
+    blob_path(w->directory, digest, path);
+    bool was_there = is_known(w, digest, pins);
+    if (is_new != NULL)
+        *is_new = !was_there;
+    if (was_there)
         unlink(w->path);
-        utimensat(AT_FDCWD, path, NULL, 0); // in use: not to be swept away as old
-    } else {
-        rc = settle(w->fd, w->path, path, err);
+    else
+        rc = blob_settle(w->directory, w->fd, w->path, path, err);
+    if (rc == 0 && !was_there && pins != NULL) {
+        pins_take(pins, w->fd);
         w->fd = -1;
     }
     writer_free(w);
@@ -269,19 +319,22 @@ void blob_writer_drop(struct blob_writer *w)
     writer_free(w);
 }
 
-void blobs_sweep(const char *directory)
+int blob_write(const char *directory, struct slice bytes, struct pins *pins, char digest[BLOB_DIGEST_BYTES],
+               bool *is_new, struct err *err)
 {
-    char path[BLOB_PATH_BYTES];
-    snprintf(path, sizeof path, "%s/blobs", directory);
-    DIR *d = opendir(path);
-    if (d == NULL)
-        return;
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        struct stat st;
-        if (strncmp(e->d_name, temporary_prefix, strlen(temporary_prefix)) == 0 &&
-            fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            time(NULL) - st.st_mtime > SWEEP_AFTER_S)
-            unlinkat(dirfd(d), e->d_name, 0);
+    struct blob_writer *w = NULL;
+    if (blob_writer_open(&w, directory, err) != 0)
+        return -1;
+    if (blob_writer_push(w, bytes, err) != 0) {
+        blob_writer_drop(w);
+        return -1;
     }
-    closedir(d);
+    return blob_writer_commit(w, pins, digest, is_new, err);
+}
+
+// "sha256-<64 hex>" is a blob; whatever else begins with "sha256-" is on the way to be one, or was.
+bool blob_name_is_temporary(const char *name)
+{
+    char digest[BLOB_DIGEST_BYTES];
+    return strncmp(name, "sha256-", 7) == 0 && !blob_parse_digest(name, digest);
 }

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "store/pins.h"
 
 enum { BLOB_DIGEST_BYTES = 72, BLOB_PATH_BYTES = 4096 };
 
@@ -28,8 +29,18 @@ struct blob_writer;
 int blob_writer_open(struct blob_writer **out, const char *directory, struct err *err);
 int blob_writer_push(struct blob_writer *w, struct slice bytes, struct err *err);
 // Syncs and renames; `digest` gets the name. A blob that is there already is kept and its time refreshed.
-// Frees `w`, also on failure.
-int blob_writer_commit(struct blob_writer *w, char digest[BLOB_DIGEST_BYTES], struct err *err);
+// With `pins` (may be NULL) the blob is pinned. *is_new (may be NULL): it was not there. Frees `w`, also on
+// failure.
+int blob_writer_commit(struct blob_writer *w, struct pins *pins, char digest[BLOB_DIGEST_BYTES], bool *is_new,
+                       struct err *err);
+// What was pushed has this digest, so far. For who must compare before committing.
+void blob_writer_digest(const struct blob_writer *w, char digest[BLOB_DIGEST_BYTES]);
 void blob_writer_drop(struct blob_writer *w);
-// Removes temporary files that an interrupted writer left more than an hour ago.
-void blobs_sweep(const char *directory);
+// Gives a written file its name as a blob, see pins.h. fd stays open, with a shared lock.
+int blob_settle(const char *directory, int fd, const char *temporary, const char *path, struct err *err);
+// Writes a whole blob from memory.
+int blob_write(const char *directory, struct slice bytes, struct pins *pins, char digest[BLOB_DIGEST_BYTES],
+               bool *is_new, struct err *err);
+// True for a name in blobs/ that an interrupted writer or download leaves behind, drover's or Ollama's.
+bool blob_name_is_temporary(const char *name);
+int directory_sync(const char *path_of_file_in_it);

@@ -15,7 +15,7 @@
 #include "json/writer.h"
 #include "store/blobs.h"
 
-enum { MAX_MANIFEST_BYTES = 4 << 20, MAX_TEXT_BYTES = 4 << 20, MAX_LAYERS = 4096 };
+enum { MAX_TEXT_BYTES = 4 << 20 };
 
 static const char *const manifest_type = "application/vnd.docker.distribution.manifest.v2+json";
 
@@ -121,7 +121,7 @@ static int read_layers(const char *directory, const json_t *layers, struct store
     static const char *const prefix = "application/vnd.ollama.image.";
     size_t i;
     json_t *layer;
-    if (!json_is_array(layers) || json_array_size(layers) > MAX_LAYERS)
+    if (!json_is_array(layers) || json_array_size(layers) > MANIFEST_MAX_LAYERS)
         return err_set(err, ERR_FORMAT, "\"layers\" is not a list, or an absurd one");
     json_array_foreach(layers, i, layer)
     {
@@ -195,7 +195,7 @@ int manifest_read(const char *directory, const char *path, struct stored_model *
     size_t n = 0;
     struct stat st;
     struct err why = {0};
-    if (file_read(path, MAX_MANIFEST_BYTES, &text, &n, err) != 0)
+    if (file_read(path, MANIFEST_MAX_BYTES, &text, &n, err) != 0)
         return -1;
     digest_of(slice_make(text, n), out->manifest_digest);
     out->modified_ns = stat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec : 0;
@@ -240,13 +240,15 @@ static void put_layer(struct json_writer *w, const struct manifest_layer *layer)
     json_member_text(w, "mediaType", layer->media_type);
     json_member_text(w, "digest", layer->digest);
     json_member_int(w, "size", (int64_t)layer->size_bytes);
+    if (layer->from != NULL)
+        json_member_text(w, "from", layer->from);
     json_end_object(w);
 }
 
 int manifest_write(const char *directory, const struct model_name *name, const struct manifest_layer *config,
                    const struct manifest_layer *layers, size_t n_layers, struct err *err)
 {
-    struct strbuf text = STRBUF_INIT(MAX_MANIFEST_BYTES);
+    struct strbuf text = STRBUF_INIT(MANIFEST_MAX_BYTES);
     struct json_writer w = json_writer_make(&text);
     char path[4096];
     json_begin_object(&w);

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "base/err.h"
+#include "json/json.h"
+#include "store/pins.h"
 #include "store/store.h"
 
 // Fills `out` (name set by the caller, everything else zero) from the manifest at `path`. ERR_NOT_FOUND when
@@ -10,14 +12,19 @@
 // stored_model_fini in every case.
 int manifest_read(const char *directory, const char *path, struct stored_model *out, struct err *err);
 
+enum { MANIFEST_MAX_BYTES = 4 << 20, MANIFEST_MAX_LAYERS = 4096 };
+
 struct manifest_layer {
     const char *media_type; // "application/vnd.ollama.image.model"
     const char *digest;
     uint64_t size_bytes;
+    const char *from; // the model that it was taken from; NULL: none
 };
 // Writes the manifest of `name`, whole or not at all.
 int manifest_write(const char *directory, const struct model_name *name, const struct manifest_layer *config,
                    const struct manifest_layer *layers, size_t n_layers, struct err *err);
+// Pins every blob that a manifest names; ERR_NOT_FOUND if one is missing.
+int manifest_pin(const char *directory, const json_t *manifest, struct pins *pins, struct err *err);
 void manifest_path(const char *directory, const struct model_name *name, char out[4096]);
 // Gives each part of `name` the spelling under which the store has it already, if it differs in case only.
 void store_adopt_name(const struct store *s, struct model_name *name);

@@ -18,12 +18,14 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "store/blobs.h"
+#include "store/download.h"
 #include "store/manifest.h"
 
 enum { MAX_DIRECTORY_BYTES = 3000 }; // leaves room for the longest name below it
 
 struct store {
     char directory[MAX_DIRECTORY_BYTES];
+    struct downloads *downloads; // guards itself
 };
 
 int store_open(struct store **out, const char *directory, struct err *err)
@@ -47,13 +49,22 @@ int store_open(struct store **out, const char *directory, struct err *err)
         return -1;
     struct store *s = xcalloc(1, sizeof *s);
     memcpy(s->directory, path, strlen(path) + 1);
+    s->downloads = downloads_new();
     *out = s;
     return 0;
 }
 
 void store_close(struct store *s)
 {
+    if (s == NULL)
+        return;
+    downloads_free(s->downloads);
     free(s);
+}
+
+struct downloads *store_downloads(struct store *s)
+{
+    return s->downloads;
 }
 
 const char *store_directory(const struct store *s)

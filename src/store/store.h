@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The model store: Ollama's directory layout (manifests/<host>/<namespace>/<model>/<tag>,
 // blobs/sha256-<hex>), read and written. Files are written under a temporary name, synced, then renamed:
-// nothing half-written is ever visible. Any thread; no state beyond the path.
+// nothing half-written is ever visible. Any thread; no state beyond the path and what is being pulled.
 #pragma once
 
 #include <stdbool.h>
@@ -50,6 +50,25 @@ int store_find(struct store *s, const char *text, struct stored_model *out, stru
 // All models, newest first. Broken manifests are skipped with a warning.
 int store_list(struct store *s, struct stored_model **out, size_t *n, struct err *err);
 void store_list_free(struct stored_model *models, size_t n);
+
+// ---- Managing: any number of processes may do this at the same time (pins.h says how) ----
+
+// ERR_INVALID `source "X" is invalid` or `destination "X" is invalid`; ERR_NOT_FOUND `model "X" not found`.
+int store_copy(struct store *s, const char *source, const char *destination, struct err *err);
+// Removes the name, then the blobs that no other model has. Who has the weights open keeps them. ERR_INVALID
+// `name "X" is invalid`; ERR_NOT_FOUND `model 'X' not found`.
+int store_delete(struct store *s, const char *name, struct err *err);
+// "sha256:..." to a path. ERR_INVALID "invalid digest format"; ERR_NOT_FOUND `blob "X" not found`.
+int store_find_blob(struct store *s, const char *digest, char path[4096], uint64_t *size_bytes,
+                    struct err *err);
+
+struct store_pruned {
+    size_t n_files;
+    uint64_t size_bytes;
+};
+// Removes what nobody uses and what is at least so old: blobs, unfinished files, empty directories. Fails,
+// and removes nothing, when a manifest is broken.
+int store_prune(struct store *s, int64_t min_age_s, struct store_pruned *out, struct err *err);
 
 // Copies a GGUF file into the store as NAME. `card_json` is what host_read_card said of it. `progress` may be
 // NULL.

@@ -26,7 +26,7 @@ def drover(env, tmp_path):
 
 
 def files(tmp_path):
-    return sorted(p for p in (tmp_path / "store").rglob("*") if p.is_file())
+    return sorted(p for p in (tmp_path / "store").rglob("*") if p.is_file() and p.name != ".drover.lock")
 
 
 @needs_smollm2

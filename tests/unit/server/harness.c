@@ -113,6 +113,7 @@ int harness_setup(void **state)
     host_new(&h->host, &host_options, &err);
     if (store_open(&h->store, h->directory, &err) != 0 || app_init(&h->app, h->host, h->store, "", &err) != 0)
         goto failed;
+    options.on_head = routes_on_head;
     options.handler = routes_handle;
     options.error_body = reply_error_body;
     options.prepare = request_id_prepare;
