@@ -79,8 +79,10 @@ static int begin_section(struct reading *r, const char *line)
     static const char *const kind = "model";
     struct err why = {0};
     const char *end = strrchr(line, ']');
-    const char *p = line + 1 + strspn(line + 1, " \t");
+    const char *p = line + 1;
     const char *comment = strchr(line, ';');
+    while (*p == ' ' || *p == '\t')
+        p++;
     if (comment != NULL && end != NULL && comment < end) // a bracket in the comment
         end = memrchr(line, ']', (size_t)(comment - line));
     if (end == NULL || end < p) {
