@@ -55,8 +55,9 @@ static bool is_served(const struct sched *s, const struct sched_model *m)
 {
     if (m->state != SCHED_READY || m->n_waiting == 0 || m->n_running >= m->sizes.n_slots)
         return true;
-    const struct sched_request *next = order_next(s, m);
-    return next == NULL || next->need_tokens > m->sizes.pool_tokens; // drains, or has to grow
+    if (m->wants_grow) // whoever was next when an event came; age alone starts nobody
+        return largest_need(m) > m->sizes.pool_tokens;
+    return order_next(s, m) == NULL; // drains
 }
 
 static void check_model(const struct sched *s, const struct sched_model *m)

@@ -223,7 +223,8 @@ static void test_two_models(void **unused)
     assert_int_equal(w.n_stop, 0);
     sched_free(w.s);
     world_init(&w, &o);
-    sched_set_budget(w.s, 0, 205 * MIB, w.now); // both only one after the other: 100 + 16 of pool, beside it 89
+    sched_set_budget(w.s, 0, 205 * MIB,
+                     w.now); // both only one after the other: 100 + 16 of pool, beside it 89
     submit(&w, w.a, 0);
     submit(&w, w.b, 1);
     assert_int_equal(w.n_dispatch, 1);

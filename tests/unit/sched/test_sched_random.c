@@ -1,270 +1,200 @@
 // SPDX-License-Identifier: MIT
-// A world of random events around the scheduler: requests come, leave, end; processes start, fail, crash;
-// memory and time move. After each event sched_check() and the checks here: every action is one that the
-// world allows, requests start in order, every accepted request ends exactly once, memory is never
-// overcommitted, and when the world calms down everything is served.
+// Random worlds (world.c): all orders, one CPU, one GPU and four, crashes, cancels, new configurations,
+// memory that moves. Each world runs in a child, so that a violation can be caught and the list of steps that
+// leads to it made smaller (delta debugging) before it is printed; such cases are kept in tests/data/sched
+// and run again. SCHED_EVENTS=100000000 runs longer, SCHED_SEED another part of the space.
 #include "../test.h"
 
-#include "base/mem.h"
-#include "sched/sched.h"
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "world.h"
 
 #define SECOND 1000000000LL
-#define MIB    (1ull << 20)
-enum { N_MODELS = 5, N_REQUESTS = 300, ROUNDS = 100, EVENTS = 10000 };
+enum { STEPS = 10000, MAX_STEPS = 20000, PATIENCE_S = 120 };
 
-enum process { NONE, PROBING, PARKED, LOADING, LOADED, ENDING };
-
-struct life {
-    struct sched_request sched;
-    bool open, dispatched;
-    int model;
-};
-
-static struct {
-    struct sched *s;
-    struct sched_options options;
-    struct sched_model *models[N_MODELS];
-    struct sched_plan plans[N_MODELS];
-    enum process process[N_MODELS];
-    uint64_t last_started[N_MODELS], started_any[N_MODELS];
-    struct life lives[N_REQUESTS];
-    uint64_t budget;
-    int64_t now;
-    uint64_t n_accepted, n_ended;
-} w;
-
+// ---- Drawing ----
 static uint64_t state;
 static uint32_t dice(uint32_t sides)
 {
-    state = state * 6364136223846793005ull + 1442695040888963407ull;
-    return (uint32_t)((state >> 33) % sides);
+    return (uint32_t)((world_mix(&state) >> 32) % sides);
 }
 
-static int index_of(const struct sched_model *m)
+static struct step draw_step(uint32_t load)
 {
-    for (int i = 0; i < N_MODELS; i++)
-        if (w.models[i] == m)
-            return i;
-    fail();
-    return -1;
-}
-
-static void check_memory(int loading)
-{
-    uint64_t sum = 0;
-    for (int i = 0; i < N_MODELS; i++)
-        if (w.process[i] == LOADING || w.process[i] == LOADED ||
-            (w.process[i] == ENDING && w.models[i]->sizes.n_slots > 0) || i == loading)
-            sum += w.models[i]->sizes.memory_bytes;
-    assert_true(sum <= w.budget);
-}
-
-static void end_life(struct life *l)
-{
-    assert_true(l->open);
-    l->open = l->dispatched = false;
-    w.n_ended++;
-}
-
-static void act_on_request(const struct sched_action *a)
-{
-    struct life *l = (struct life *)((char *)a->request - offsetof(struct life, sched));
-    int i = l->model;
-    assert_true(l->open);
-    if (a->kind == SCHED_DISPATCH) {
-        assert_int_equal(w.process[i], LOADED);
-        assert_false(l->dispatched);
-        l->dispatched = true;
-        if (!a->request->was_started) {
-            assert_true(!w.started_any[i] || a->request->order > w.last_started[i]);
-            w.last_started[i] = a->request->order;
-            w.started_any[i] = true;
-        }
-        return;
-    }
-    assert_false(l->dispatched);
-    if (a->kind == SCHED_LOADED)
-        assert_true(a->request->is_load); // keep_alive 0 may have unloaded it again since
+    struct step e = {.what = dice(1 << 30), .bits = world_mix(&state)};
+    uint32_t kind = dice(1000);
+    e.dt_ns = dice(4) == 0 ? dice(2000000000u) : dice(20000000);
+    if (kind < 600)
+        e.kind = dice(100) < load ? STEP_SUBMIT
+                 : dice(10) < 6   ? STEP_FINISH
+                 : dice(3)        ? STEP_TOKEN
+                                  : STEP_CANCEL;
+    else if (kind < 870)
+        e.kind = STEP_ON;
+    else if (kind < 885)
+        e.kind = STEP_FAIL;
+    else if (kind < 895)
+        e.kind = STEP_CRASH;
+    else if (kind < 930) {
+        e.kind = STEP_BUDGET;
+        e.bits = dice(4) == 0 ? dice(200) : 300 + dice(1000);
+    } else if (kind < 945) {
+        e.kind = STEP_KEEP;
+        e.bits = dice(5);
+    } else if (kind < 950)
+        e.kind = STEP_UNLOAD;
+    else if (kind < 955)
+        e.kind = STEP_PRELOAD;
+    else if (kind < 965)
+        e.kind = STEP_MODEL;
+    else if (kind < 967)
+        e.kind = STEP_OPTIONS;
     else
-        assert_true(a->kind == SCHED_FAIL && a->request->failure.code != ERR_NONE);
-    end_life(l);
+        e.kind = STEP_TIME;
+    return e;
 }
 
-static void act(void)
+static size_t draw_world(uint64_t round, struct world_setup *setup, struct step *steps)
 {
-    struct sched_action a;
-    while (sched_next_action(w.s, &a)) {
-        if (a.request != NULL) {
-            act_on_request(&a);
-        } else {
-            int i = index_of(a.model);
-            if (a.kind == SCHED_PROBE) {
-                assert_int_equal(w.process[i], NONE);
-                w.process[i] = PROBING;
-            } else if (a.kind == SCHED_LOAD) {
-                assert_int_equal(w.process[i], PARKED);
-                check_memory(i);
-                w.process[i] = LOADING;
+    static const uint32_t devices[] = {0, 0, 1, 4};
+    state = 77 + round * 1000003;
+    *setup = (struct world_setup){world_mix(&state), devices[dice(4)]};
+    uint32_t load = (uint32_t[]){10, 40, 70}[dice(3)];
+    for (size_t i = 0; i < STEPS; i++)
+        steps[i] = draw_step(load);
+    if (dice(4) == 0)
+        steps[STEPS - 1 - dice(STEPS / 10)].kind = STEP_DRAIN;
+    return STEPS;
+}
+
+// ---- Running ----
+// Several worlds in one child would be faster, but one that fails must be known.
+static bool holds(const struct world_setup *setup, const struct step *steps, size_t n, bool is_quiet)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        if (is_quiet && freopen("/dev/null", "w", stderr) == NULL)
+            _exit(3);
+        alarm(PATIENCE_S);
+        signal(SIGABRT, SIG_DFL);
+        world_run(setup, steps, n);
+        _exit(0);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+// Leaves out pieces, ever smaller ones, as long as it still fails. Returns how many steps are left.
+static size_t shrink(const struct world_setup *setup, struct step *steps, size_t n)
+{
+    struct step *less = malloc((n + 1) * sizeof *less);
+    assert_non_null(less);
+    for (size_t piece = (n + 1) / 2; piece > 0; piece /= 2) {
+        for (size_t at = 0; at < n;) {
+            size_t cut = at + piece < n ? piece : n - at;
+            memcpy(less, steps, at * sizeof *less);
+            memcpy(less + at, steps + at + cut, (n - at - cut) * sizeof *less);
+            if (!holds(setup, less, n - cut, true)) {
+                n -= cut;
+                memcpy(steps, less, n * sizeof *less);
             } else {
-                assert_int_equal(a.kind, SCHED_STOP);
-                for (int k = 0; k < N_REQUESTS && a.model->is_growing; k++)
-                    if (w.lives[k].model == i) // carried over to the next process
-                        w.lives[k].dispatched = false;
-                for (int k = 0; k < N_REQUESTS; k++)
-                    assert_false(w.lives[k].open && w.lives[k].dispatched && w.lives[k].model == i);
-                w.process[i] = ENDING;
+                at += cut;
             }
         }
     }
+    free(less);
+    return n;
 }
 
-static void process_gone(int i)
+static void report(const struct world_setup *setup, struct step *steps, size_t n)
 {
-    w.process[i] = NONE;
-    for (int k = 0; k < N_REQUESTS; k++)
-        if (w.lives[k].model == i)
-            w.lives[k].dispatched = false;
-    sched_on_gone(w.s, w.models[i], w.now);
+    n = shrink(setup, steps, n);
+    fprintf(stderr, "---- a smallest case; keep it in tests/data/sched ----\n");
+    world_write(stderr, setup, steps, n);
+    holds(setup, steps, n, false);
 }
 
-// What the process of a model does next, if it behaves.
-static void process_goes_on(int i)
+static uint64_t from_environment(const char *name, uint64_t otherwise)
 {
-    if (w.process[i] == PROBING) {
-        w.process[i] = PARKED;
-        sched_on_plan(w.s, w.models[i], &w.plans[i], w.now);
-    } else if (w.process[i] == LOADING) {
-        w.process[i] = LOADED;
-        sched_on_ready(w.s, w.models[i], w.now);
-    } else if (w.process[i] == ENDING) {
-        process_gone(i);
-    }
-}
-
-static void process_fails(int i)
-{
-    struct err why = {ERR_FORMAT, "broken"};
-    if ((w.process[i] == PROBING || w.process[i] == LOADING) && dice(2))
-        sched_on_failed(w.s, w.models[i], &why, w.now);
-    else if (w.process[i] != NONE && dice(4) == 0)
-        process_gone(i);
-}
-
-static void submit(struct life *l)
-{
-    l->model = (int)dice(N_MODELS);
-    l->sched.is_load = dice(20) == 0;
-    l->sched.need_tokens = dice(10) == 0 ? dice(60000) : 0;
-    struct err err = {0};
-    if (sched_submit(w.s, w.models[l->model], &l->sched, w.now, &err) == 0) {
-        l->open = true;
-        l->dispatched = false;
-        w.n_accepted++;
-    } else {
-        assert_int_equal(err.code, ERR_BUSY);
-    }
-}
-
-static void request_moves(struct life *l, uint32_t load)
-{
-    if (!l->open) {
-        if (dice(100) < load)
-            submit(l);
-    } else if (l->dispatched && dice(3) != 0) {
-        sched_on_finished(w.s, &l->sched, w.now);
-        end_life(l);
-    } else if (dice(8) == 0) {
-        assert_true(sched_cancel(w.s, &l->sched, w.now) == l->dispatched);
-        end_life(l);
-    }
-}
-
-static void one_event(uint32_t load)
-{
-    uint32_t kind = dice(100);
-    int i = (int)dice(N_MODELS);
-    w.now += dice(4) == 0 ? dice(2000000000u) : dice(20000000);
-    if (kind < 60)
-        request_moves(&w.lives[dice(N_REQUESTS)], load);
-    else if (kind < 85)
-        process_goes_on(i);
-    else if (kind < 88)
-        process_fails(i);
-    else if (kind < 92)
-        sched_set_budget(w.s, 0, w.budget = (dice(4) == 0 ? dice(200) : 300 + dice(1000)) * MIB, w.now);
-    else if (kind < 94)
-        sched_set_keep_alive(w.s, w.models[i], (int64_t)dice(5) * SECOND - SECOND, w.now);
-    else if (kind < 95)
-        sched_unload(w.s, w.models[i], w.now);
-    else
-        sched_on_time(w.s, w.now);
-    sched_check(w.s);
-    act();
-    sched_check(w.s);
-}
-
-// No more requests, crashes or failures: all that was accepted is served in a bounded number of steps.
-static void calm_down(void)
-{
-    sched_set_budget(w.s, 0, w.budget = 2000 * MIB, w.now);
-    for (int step = 0; step < 3000 && w.n_ended < w.n_accepted; step++) {
-        for (int i = 0; i < N_MODELS; i++)
-            process_goes_on(i);
-        act();
-        for (int k = 0; k < N_REQUESTS; k++) {
-            if (w.lives[k].open && w.lives[k].dispatched) {
-                sched_on_finished(w.s, &w.lives[k].sched, w.now);
-                end_life(&w.lives[k]);
-            }
-        }
-        int64_t due = sched_deadline_ns(w.s);
-        w.now = due != INT64_MAX && due > w.now ? due : w.now + 1;
-        sched_on_time(w.s, w.now);
-        act();
-        sched_check(w.s);
-    }
-    assert_true(w.n_ended == w.n_accepted);
-}
-
-static void one_round(int round)
-{
-    memset(&w, 0, sizeof w);
-    state = 77 + (uint64_t)round * 1000003;
-    w.now = 1;
-    w.options = (struct sched_options){.num_parallel = dice(6),
-                                       .max_queue = dice(3) == 0 ? dice(4) : dice(200),
-                                       .max_loaded = 1 + dice(3),
-                                       .context_length = dice(3) == 0 ? dice(9000) : 0,
-                                       .keep_alive_ns = (int64_t)dice(20) * SECOND,
-                                       .load_timeout_ns = dice(2) ? 30 * SECOND : 0,
-                                       .swap_after_ns = SCHED_SWAP_AFTER_NS,
-                                       .min_resident_ns = SCHED_MIN_RESIDENT_NS,
-                                       .front_bytes = MIB};
-    w.s = sched_new(&w.options);
-    for (int i = 0; i < N_MODELS; i++) {
-        w.models[i] = sched_add_model(w.s, NULL);
-        w.plans[i] = (struct sched_plan){(50 + dice(400)) * MIB, dice(20000), dice(4) == 0 ? 2048 : 32768};
-    }
-    sched_set_budget(w.s, 0, w.budget = 900 * MIB, w.now);
-    act();
-    for (int k = 0; k < EVENTS; k++)
-        one_event(round % 2 ? 90 : 15);
-    calm_down();
-    sched_free(w.s);
+    const char *text = getenv(name);
+    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
 }
 
 static void test_random_worlds(void **unused)
 {
-    uint64_t sum = 0;
-    for (int round = 0; round < ROUNDS; round++) {
-        one_round(round);
-        sum += w.n_accepted;
+    uint64_t n_events = from_environment("SCHED_EVENTS", 1000000), first = from_environment("SCHED_SEED", 0);
+    struct step *steps = calloc(STEPS, sizeof *steps);
+    assert_non_null(steps);
+    for (uint64_t round = 0; round < (n_events + STEPS - 1) / STEPS; round++) {
+        struct world_setup setup;
+        size_t n = draw_world(first + round, &setup, steps);
+        if (!holds(&setup, steps, n, false)) {
+            report(&setup, steps, n);
+            fail_msg("world %llu", (unsigned long long)(first + round));
+        }
     }
-    print_message("%d events, %llu requests\n", ROUNDS * EVENTS, (unsigned long long)sum);
+    free(steps);
+    print_message("%llu events\n", (unsigned long long)n_events);
+}
+
+// The shrinker itself: of a list that fails because of a few of its steps, about these are left.
+static void test_shrinking(void **unused)
+{
+    struct world_setup setup = {5, 0};
+    struct step *steps = calloc(STEPS, sizeof *steps);
+    assert_non_null(steps);
+    state = 5;
+    for (size_t i = 0; i < 200; i++)
+        steps[i] = draw_step(40);
+    steps[50] = (struct step){.kind = STEP_BUDGET, .bits = 100};
+    steps[120] = (struct step){.kind = STEP_TIME, .dt_ns = -(1LL << 40)}; // backwards: never comes in a world
+    steps[121] = (struct step){.kind = STEP_SUBMIT, .what = 299, .bits = 1};
+    assert_false(holds(&setup, steps, 200, true));
+    assert_true(shrink(&setup, steps, 200) <= 8);
+    free(steps);
+}
+
+static void test_corpus(void **unused)
+{
+    const char *folder = getenv("SCHED_CORPUS");
+    struct step *steps = calloc(MAX_STEPS, sizeof *steps);
+    int n_cases = 0;
+    assert_non_null(steps);
+    assert_non_null(folder);
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        char path[1024];
+        struct world_setup setup;
+        if (strstr(e->d_name, ".txt") == NULL)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        FILE *f = fopen(path, "r");
+        assert_non_null(f);
+        size_t n = world_read(f, &setup, steps, MAX_STEPS);
+        fclose(f);
+        print_message("%s: %zu steps\n", e->d_name, n);
+        assert_true(n > 0);
+        assert_true(holds(&setup, steps, n, false));
+        n_cases++;
+    }
+    closedir(d);
+    free(steps);
+    assert_true(n_cases > 0);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_worlds)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_corpus),
+        cmocka_unit_test(test_shrinking),
+        cmocka_unit_test(test_random_worlds),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
