@@ -85,6 +85,13 @@ def sanitizer_run(directory, sanitizers, names, env):
     run(f"{directory}: tests", ["meson", "test", "-C", directory, "--no-rebuild", "--print-errorlogs", "-t", "5", *chosen], env=dict(os.environ, **env))
 
 
+def check_scheduler_long():
+    """10^8 random events around the scheduler, in another part of the space than the test run's."""
+    if meson_build("build"):
+        run("scheduler: 10^8 random events", ["build/tests/unit/sched/test_sched_random"],
+            env=dict(os.environ, SCHED_CORPUS=str(ROOT / "tests/data/sched"), SCHED_EVENTS="100000000", SCHED_SEED="1000000"))
+
+
 # Real models: too slow under a sanitizer. The tiny models run the same code.
 SLOW = {"accuracy", "invariance", "real_model"}
 
@@ -102,6 +109,8 @@ def main():
         if meson_build("build-clang", env={"CC": "clang-14"}):
             check_tidy("build-clang")
         sanitizer_run("build-tsan", "thread", SLOW, {"TSAN_OPTIONS": "halt_on_error=1"})
+    if args.long:
+        check_scheduler_long()
     print(f"{len(FAILED)} gates failed" + (": " + ", ".join(FAILED) if FAILED else ""))
     sys.exit(bool(FAILED))
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "sched/replay.h"
 #include "sched/sched.h"
 
 #define SECOND 1000000000LL
@@ -45,6 +46,7 @@ static struct {
     int64_t now;
     uint64_t n_accepted, n_ended, next_order;
     bool is_draining, is_calm;
+    struct replay *replay;
 } w;
 
 static void require(bool holds, const char *what)
@@ -517,9 +519,15 @@ static void check(void)
     check_lives();
 }
 
-static void print_line(void *unused, const char *line)
+// The log of a world, done again line by line as it is written.
+static void replay_again(void *replay, const char *line)
 {
-    fprintf(stderr, "%s\n", line);
+    struct err err = {0};
+    if (getenv("SCHED_LOG") != NULL)
+        fprintf(stderr, "%s\n", line);
+    if (replay_line(replay, line, &err) != 0)
+        fprintf(stderr, "%s\n", err.message);
+    require(err.code == ERR_NONE, "a recorded event log replays to the same actions");
 }
 
 static void begin(const struct world_setup *setup)
@@ -529,8 +537,10 @@ static void begin(const struct world_setup *setup)
     w.now = 1;
     w.options = draw_options(world_mix(&bits), setup->devices);
     w.s = sched_new(&w.options);
-    if (getenv("SCHED_LOG") != NULL)
-        sched_set_log(w.s, print_line, NULL, w.now);
+    if (setup->bits % 4 == 0 || getenv("SCHED_LOG") != NULL) { // costs time
+        w.replay = replay_new(&(struct replay_hooks){0});
+        sched_set_log(w.s, replay_again, w.replay, w.now);
+    }
     if (w.options.max_loaded == 0)
         w.options.max_loaded = 3 * MAX(setup->devices, 1u);
     for (int i = 0; i < WORLD_MODELS; i++) {
@@ -599,6 +609,7 @@ void world_run(const struct world_setup *setup, const struct step *steps, size_t
     }
     calm_down();
     check_totals();
+    replay_free(w.replay);
     sched_free(w.s);
 }
 
