@@ -63,6 +63,7 @@ void event_encode(const struct event *e, struct strbuf *out)
         pack_u32(out, e->error.code);
         pack_text(out, e->error.message);
         break;
+    case EVENT_WAITING:
     case EVENT_KIND_COUNT:
         break;
     }

@@ -15,6 +15,7 @@ enum event_kind {
     EVENT_TOKENS, // one or more new tokens with the text they make visible (may be empty)
     EVENT_DONE,   // the last event of a request that ended well
     EVENT_ERROR,  // the last event of one that did not
+    EVENT_WAITING, // made by the front, never on the wire: it still waits; `text` says for what
     EVENT_KIND_COUNT
 };
 

@@ -98,6 +98,7 @@ int host_new(struct host **out, const struct host_options *o, struct err *err)
     list_init(&h->cancels);
     list_init(&h->unloads);
     list_init(&h->to_cancel);
+    list_init(&h->comments);
     history_init(&h->history, HOST_HISTORY);
     list_init(&h->links);
     strbuf_init(&h->scratch, 4 * FRAMES_MAX_REPLY_BYTES);
@@ -179,6 +180,8 @@ static struct job *admit(struct host *h, const struct host_submission *s, struct
     } else if (sched_submit(h->sched, j->model->sched, &j->sched, now_ns, err) == 0) {
         h->waiting_bytes += j->waiting_bytes;
         list_push(&h->jobs, &j->open);
+        if (j->comment_ns > 0)
+            list_push(&h->comments, &j->comments);
         if (s->has_keep_alive)
             sched_set_keep_alive(h->sched, j->model->sched, s->keep_alive_ns, now_ns);
         return j;

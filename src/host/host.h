@@ -92,6 +92,7 @@ struct host_submission {
     int64_t keep_alive_ns; // 0: unload when idle afterwards; negative: for ever
     bool
         unload; // with request NULL: unload now if idle, else when idle (EVENT_DONE with DONE_UNLOAD at once)
+    int64_t comment_ns; // > 0: until the first token EVENT_WAITING comes that often
     host_event_fn *on_event;
     void *user;
 };

@@ -14,12 +14,16 @@
 #include "base/mem.h"
 
 enum { MAX_GENERATED = 1 << 24 };
+#define LEAST_COMMENT_NS (10 * NS_PER_MS)
 
 struct job *job_new(struct host *h, struct hosted *m, const struct host_submission *s)
 {
     struct job *j = xcalloc(1, sizeof *j);
     list_init(&j->open);
     list_init(&j->to_cancel);
+    list_init(&j->comments);
+    j->comment_ns = s->comment_ns > 0 ? MAX(s->comment_ns, LEAST_COMMENT_NS) : 0;
+    j->comment_at_ns = clock_monotonic_ns() + j->comment_ns;
     snprintf(j->request_id, sizeof j->request_id, "%s", s->label.request_id ?: "");
     snprintf(j->route, sizeof j->route, "%s", s->label.route ?: "");
     snprintf(j->client, sizeof j->client, "%s", s->label.client ?: "");
@@ -64,6 +68,7 @@ bool job_close(struct host *h, struct job *j)
         return false;
     j->is_closed = true;
     list_remove(&j->open);
+    list_remove(&j->comments);
     h->waiting_bytes -= j->waiting_bytes;
     j->waiting_bytes = 0;
     return true;

@@ -85,18 +85,25 @@ void record_event(struct host *h, struct job *j, struct event *e)
     int64_t now_ns = clock_monotonic_ns();
     struct host_counters *c = &j->model->counters;
     record_waits(j, now_ns, &e->queue_ns, &e->load_ns);
-    if (e->kind == EVENT_PROMPT) {
+    switch (e->kind) {
+    case EVENT_PROMPT:
         j->n_prompt = e->n_prompt;
         c->n_prompt_tokens += e->n_prompt;
         histogram_add(&c->prompt_tokens, HISTOGRAM_TOKENS, e->n_prompt, 1);
         count_cached(j, e->n_cached);
-    } else if (e->kind == EVENT_TOKENS) {
+        break;
+    case EVENT_TOKENS:
         count_tokens(j, e, now_ns);
-    } else if (e->kind == EVENT_DONE) {
+        break;
+    case EVENT_DONE:
         count_cached(j, e->n_cached);
         record_end(h, j, e->reason, NULL);
-    } else {
+        break;
+    case EVENT_ERROR:
         record_end(h, j, DONE_STOP, &e->error);
+        break;
+    default:
+        break;
     }
 }
 
@@ -109,6 +116,18 @@ static enum host_phase phase_of(const struct job *j)
 }
 
 static const char *const priorities[SCHED_PRIORITY_COUNT] = {"interactive", "normal", "batch"};
+
+bool record_waiting_text(const struct host *h, const struct job *j, char out[64])
+{
+    enum host_phase phase = phase_of(j);
+    if (phase == HOST_DECODING || j->is_closed)
+        return false;
+    if (phase == HOST_QUEUED)
+        snprintf(out, 64, "queued, position %u", sched_position(h->sched, &j->sched));
+    else
+        snprintf(out, 64, "%s", phase == HOST_LOADING ? "loading" : "prompt");
+    return true;
+}
 
 static void fill_waits(struct host_record *out, const struct job *j, int64_t now_ns)
 {

@@ -36,6 +36,8 @@ struct job {
     char request_id[132], route[48], client[80];
     int64_t arrived_wall_ns;
     struct list to_cancel; // host.to_cancel
+    struct list comments;  // host.comments
+    int64_t comment_ns, comment_at_ns;
     host_event_fn *on_event;
     void *user;
     bool is_closed;     // the last event is delivered or being delivered, or it was cancelled
@@ -81,6 +83,7 @@ struct host {
     struct sched *sched;
     struct list models, jobs, cancels, unloads;
     struct list to_cancel; // jobs with a reference, whose last event the host's thread has to deliver
+    struct list comments;  // jobs that are told while they wait, the next one first (all as often)
     struct history history;
     uint64_t budget_bytes; // of the last reading
     uint64_t next_id, waiting_bytes;
@@ -127,6 +130,8 @@ void record_start(struct job *j, int64_t now_ns);
 void record_event(struct host *h, struct job *j, struct event *e);
 // The job's end, of whatever kind: counts it and remembers it. `why` NULL: it ended well, with `reason`.
 void record_end(struct host *h, struct job *j, enum done_reason reason, const struct err *why);
+// What it waits for: "queued, position 3". False: it has its first token, or has ended.
+bool record_waiting_text(const struct host *h, const struct job *j, char out[64]);
 void record_waits(const struct job *j, int64_t now_ns, int64_t *queue_ns, int64_t *load_ns);
 // The runner is gone: what it had counted is kept.
 void record_runner_end(struct hosted *m);

@@ -193,6 +193,38 @@ static void confirm_unloads(struct host *h)
     }
 }
 
+// Those that wait are told so, each when it is due.
+static void say_waiting(struct host *h)
+{
+    int64_t now_ns = clock_monotonic_ns();
+    for (;;) {
+        struct job *j = NULL;
+        char text[64];
+        bool is_waiting = false;
+        pthread_mutex_lock(&h->mutex);
+        if (!list_is_empty(&h->comments))
+            j = LIST_OWNER(h->comments.next, struct job, comments);
+        if (j != NULL && j->comment_at_ns > now_ns)
+            j = NULL;
+        if (j != NULL) {
+            job_ref(j);
+            list_remove(&j->comments);
+            is_waiting = record_waiting_text(h, j, text);
+        }
+        if (is_waiting) {
+            j->comment_at_ns = now_ns + j->comment_ns;
+            list_push(&h->comments, &j->comments);
+        }
+        pthread_mutex_unlock(&h->mutex);
+        if (j == NULL)
+            return;
+        struct event e = {.kind = EVENT_WAITING, .request_id = j->id, .text = slice_of(text)};
+        if (is_waiting)
+            job_deliver(h, j, &e);
+        job_unref(j);
+    }
+}
+
 static void drop_gone_links(struct host *h)
 {
     LIST_EACH_SAFE(&h->links, node, after)
@@ -210,6 +242,8 @@ static int timeout_ms(struct host *h)
     pthread_mutex_lock(&h->mutex);
     int64_t now_ns = clock_monotonic_ns(), deadline_ns = sched_deadline_ns(h->sched);
     sched_read_counts(h->sched, &counts);
+    if (!list_is_empty(&h->comments))
+        deadline_ns = MIN(deadline_ns, LIST_OWNER(h->comments.next, struct job, comments)->comment_at_ns);
     pthread_mutex_unlock(&h->mutex);
     if (counts.wants_room)
         deadline_ns = MIN(deadline_ns, now_ns + BUDGET_NS);
@@ -293,6 +327,7 @@ void *thread_run(void *host)
             ;
         send_cancels(h);
         end_cancelled(h);
+        say_waiting(h);
         confirm_unloads(h);
         drop_gone_links(h);
         struct epoll_event events[MAX_EVENTS];

@@ -97,6 +97,14 @@ static void take_tokens(struct generation *g, const struct event *e)
     g->n_pieces++;
 }
 
+// Bytes on the line, so that no proxy takes the stream for dead. From here on an error comes in the stream.
+static void take_waiting(struct generation *g, const struct event *e)
+{
+    begin_stream(g);
+    g->dialect->write_comment(e->text, &g->out);
+    send(g);
+}
+
 static void fail(struct generation *g, const struct err *err, const char *code)
 {
     if (g->is_streaming) {
@@ -163,6 +171,9 @@ static void on_event(void *user, const struct event *e)
         return;
     case EVENT_TOKENS:
         take_tokens(g, e);
+        return;
+    case EVENT_WAITING:
+        take_waiting(g, e);
         return;
     case EVENT_DONE:
         finish(g, e);
@@ -245,6 +256,8 @@ static void submit_model(struct generation *g, const struct stored_model *m, str
                   .settings = config_model_settings(m->display_name)},
         .label = {g->request_id, g->dialect->route, g->client},
         .priority = g->priority,
+        .comment_ns =
+            g->ask.stream && g->dialect->write_comment ? options_duration_ns(OPT_QUEUE_COMMENTS) : 0,
         .has_keep_alive = g->ask.has_keep_alive,
         .keep_alive_ns = g->ask.keep_alive_ns,
         .unload = g->ask.is_empty && g->ask.has_keep_alive && g->ask.keep_alive_ns == 0,

@@ -45,6 +45,8 @@ struct dialect {
     void (*write_piece)(struct generation *g, const struct piece *p, struct strbuf *out);
     void (*write_last)(struct generation *g, struct strbuf *out);
     void (*write_whole)(struct generation *g, const struct piece *all, struct strbuf *out);
+    // A line that clients skip, while the request waits; NULL: the dialect has none.
+    void (*write_comment)(struct slice text, struct strbuf *out);
     void (*write_error)(struct generation *g, const struct err *err, struct strbuf *out);
 };
 

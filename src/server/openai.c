@@ -205,6 +205,11 @@ void openai_end_stream(struct strbuf *out, struct generation *g, const char *id_
     push_done(out);
 }
 
+void openai_write_comment(struct slice text, struct strbuf *out)
+{
+    strbuf_printf(out, ": %.*s\n\n", (int)text.n, text.at);
+}
+
 void openai_write_error(struct generation *g, const struct err *err, struct strbuf *out)
 {
     openai_begin_event(out);

@@ -23,6 +23,7 @@ void openai_begin_event(struct strbuf *out);
 void openai_end_event(struct strbuf *out);
 // The end of a stream that went well: a chunk with the usage if it was asked for, then data: [DONE].
 void openai_end_stream(struct strbuf *out, struct generation *g, const char *id_prefix, const char *object);
+void openai_write_comment(struct slice text, struct strbuf *out);
 void openai_write_error(struct generation *g, const struct err *err, struct strbuf *out);
 
 void openai_models(struct app *app, struct http_request *r);

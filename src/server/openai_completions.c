@@ -155,5 +155,6 @@ const struct dialect openai_completions_dialect = {
     .write_piece = write_piece,
     .write_last = write_last,
     .write_whole = write_whole,
+    .write_comment = openai_write_comment,
     .write_error = openai_write_error,
 };

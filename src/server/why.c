@@ -154,11 +154,13 @@ static bool write_work(const struct host_record *r, struct strbuf *out)
     if (r->first_token_ns > 0) {
         strbuf_push_text(out, ", and its first token ");
         push_time(out, r->first_token_ns);
-        strbuf_printf(out, " after it came; %" PRIu32 " token%s %s generated", r->n_generated,
+        strbuf_printf(out, " after it came; %" PRIu32 " token%s %sgenerated", r->n_generated,
                       r->n_generated == 1 ? "" : "s",
-                      r->phase != HOST_ENDED ? "so far"
-                      : r->n_generated == 1  ? "was"
-                                             : "were");
+                      r->phase != HOST_ENDED ? ""
+                      : r->n_generated == 1  ? "was "
+                                             : "were ");
+        if (r->phase != HOST_ENDED)
+            strbuf_push_text(out, " so far");
     }
     return true;
 }
