@@ -44,7 +44,7 @@ const struct command commands[] = {
      NULL, import_flags, 1, 2},
     {"run", NULL, "MODEL [PROMPT...]", "ask a model, or talk with it", cli_run, NULL, cli_run_flags, 1, -1},
     {"list", "ls", "[PREFIX]", "list the models", cli_list, NULL, cli_list_flags, 0, 1},
-    {"ps", NULL, "[PREFIX]", "list the models that are loaded", cli_ps, NULL, cli_list_flags, 0, 1},
+    {"ps", NULL, "[PREFIX]", "list the models that are loaded", cli_ps, NULL, cli_ps_flags, 0, 1},
     {"show", NULL, "MODEL", "tell about a model", cli_show, NULL, cli_show_flags, 1, 1},
     {"stop", NULL, "MODEL", "unload a model", cli_stop, NULL, NULL, 1, 1},
     {"health", NULL, "", "whether the server is ready: exit code 0 or 1", cli_health, NULL, NULL, 0, 0},

@@ -36,7 +36,7 @@ class Failed(Exception):
 
 def pieces_of(line):
     """The text of one line of a stream or of a whole answer, in any dialect; None: the line has none."""
-    if not line.strip() or line.strip() == b"data: [DONE]":
+    if not line.strip() or line.strip() == b"data: [DONE]" or line.startswith(b": "):
         return None
     value = json.loads(line[6:] if line.startswith(b"data: ") else line)
     if "error" in value:

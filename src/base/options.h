@@ -52,6 +52,8 @@
       "addresses and networks whose client_header is believed, comma separated")                             \
     X(OPT_CLIENT_HEADER, "client_header", OPTION_TEXT, "X-Forwarded-For", OPTION_LIVE,                       \
       "header by which a trusted proxy names the client")                                                    \
+    X(OPT_AGENT_PORT, "agent_port", OPTION_UINT, "0", OPTION_AT_START,                                       \
+      "port that answers HAProxy's agent-check with the free capacity; 0: none")                             \
     X(OPT_QUEUE_COMMENTS, "queue_comments", OPTION_DURATION, "0", OPTION_LIVE,                               \
       "time between SSE comments while a stream waits; 0: none")                                             \
     X(OPT_NOPRUNE, "noprune", OPTION_BOOL, "0", OPTION_LIVE,                                                 \

@@ -79,17 +79,17 @@ static int request(const struct http_client_call *call, struct http_client_reply
     return 0;
 }
 
-int api_call(const char *path, struct slice body, json_t **answer, struct err *err)
+// `*answer` gets the body's value, where it is wanted.
+static int call_json(struct http_client_call *call, const char *path, json_t **answer, struct err *err)
 {
     char url[URL_BYTES];
     struct http_client_reply reply = {0};
     json_t *value = NULL;
     if (make_url(path, url, err) != 0)
         return -1;
-    struct http_client_call call = {.url = url, .headers = json_headers, .body = body};
-    if (body.n == 0)
-        call.body.at = NULL;
-    int rc = request(&call, &reply, err);
+    call->url = url;
+    call->headers = json_headers;
+    int rc = request(call, &reply, err);
     if (rc == 0 && answer != NULL) {
         struct err why = {0};
         value = json_parse_first(strbuf_slice(&reply.body), &why);
@@ -98,6 +98,34 @@ int api_call(const char *path, struct slice body, json_t **answer, struct err *e
     }
     if (answer != NULL)
         *answer = value;
+    http_client_reply_fini(&reply);
+    return rc;
+}
+
+int api_call(const char *path, struct slice body, json_t **answer, struct err *err)
+{
+    struct http_client_call call = {.body = body};
+    if (body.n == 0)
+        call.body.at = NULL;
+    return call_json(&call, path, answer, err);
+}
+
+int api_delete(const char *path, json_t **answer, struct err *err)
+{
+    struct http_client_call call = {.method = "DELETE"};
+    return call_json(&call, path, answer, err);
+}
+
+int api_get_text(const char *path, struct strbuf *answer, struct err *err)
+{
+    char url[URL_BYTES];
+    struct http_client_reply reply = {0};
+    if (make_url(path, url, err) != 0)
+        return -1;
+    struct http_client_call call = {.url = url, .headers = json_headers};
+    int rc = request(&call, &reply, err);
+    strbuf_reset(answer);
+    strbuf_push_slice(answer, strbuf_slice(&reply.body));
     http_client_reply_fini(&reply);
     return rc;
 }

@@ -12,6 +12,9 @@
 
 // `answer` (may be NULL) gets the body's value, the caller's. An empty `body` makes it a GET.
 int api_call(const char *path, struct slice body, json_t **answer, struct err *err);
+int api_delete(const char *path, json_t **answer, struct err *err);
+// A GET whose answer is no JSON; `answer` is the caller's buffer.
+int api_get_text(const char *path, struct strbuf *answer, struct err *err);
 
 // A GET that gives up after a few seconds of silence: 0 if the answer is a success.
 int api_probe(const char *path, struct err *err);

@@ -6,7 +6,7 @@
 
 #include "base/args.h"
 
-extern const struct args_flag cli_run_flags[], cli_list_flags[], cli_show_flags[];
+extern const struct args_flag cli_run_flags[], cli_list_flags[], cli_ps_flags[], cli_show_flags[];
 
 int cli_run(const struct args *a);  // MODEL [PROMPT...]
 int cli_list(const struct args *a); // [PREFIX]

@@ -14,6 +14,11 @@
 const struct args_flag cli_list_flags[] = {
     {"json", 0, ARGS_SWITCH, NULL, "print the server's answer as JSON"}, {NULL}};
 
+const struct args_flag cli_ps_flags[] = {
+    {"json", 0, ARGS_SWITCH, NULL, "print the server's answer as JSON"},
+    {"wide", 'w', ARGS_SWITCH, NULL, "also state, slots, queue and KV pool of each"},
+    {NULL}};
+
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -86,6 +91,26 @@ static void add_running(struct table *t, const json_t *model)
     table_add(t, until);
 }
 
+// Beside Ollama's columns: what the model is doing.
+static void add_running_wide(struct table *t, const json_t *model)
+{
+    char text[FORMAT_BYTES];
+    uint64_t total = number_of(model, "kv_tokens_total");
+    add_running(t, model);
+    table_add(t, text_of(model, "state"));
+    snprintf(text, sizeof text, "%llu/%llu", (unsigned long long)number_of(model, "running"),
+             (unsigned long long)number_of(model, "slots"));
+    table_add(t, text);
+    snprintf(text, sizeof text, "%llu", (unsigned long long)number_of(model, "queued"));
+    table_add(t, text);
+    if (total > 0)
+        snprintf(text, sizeof text, "%.0f%%",
+                 100.0 * (double)number_of(model, "kv_tokens_used") / (double)total);
+    else
+        snprintf(text, sizeof text, "-");
+    table_add(t, text);
+}
+
 // What the server could not give a model in full, and why.
 static void print_notes(const json_t *models)
 {
@@ -137,6 +162,8 @@ int cli_list(const struct args *a)
 
 int cli_ps(const struct args *a)
 {
-    static const char *const headers[] = {"NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"};
-    return print_models(a, "/api/ps", headers, 6, add_running);
+    static const char *const headers[] = {"NAME",  "ID",    "SIZE",  "PROCESSOR", "CONTEXT",
+                                          "UNTIL", "STATE", "SLOTS", "QUEUED",    "KV"};
+    bool is_wide = args_has(a, "wide");
+    return print_models(a, "/api/ps", headers, is_wide ? 10 : 6, is_wide ? add_running_wide : add_running);
 }

@@ -278,10 +278,17 @@ uint32_t host_queue_depth(const struct host *h)
     return counts.n_queued;
 }
 
-uint32_t host_retry_after_s(const struct host *h)
+uint32_t host_retry_after_s(const struct host *h, const char *blob_digest)
 {
+    const struct sched_model *m = NULL;
     pthread_mutex_lock(mutex_of(h));
-    int64_t wait_ns = sched_retry_after_ns(h->sched, NULL);
+    LIST_EACH(&h->models, node)
+    {
+        const struct hosted *at = LIST_OWNER(node, struct hosted, all);
+        if (blob_digest != NULL && strcmp(at->blob_digest, blob_digest) == 0)
+            m = at->sched;
+    }
+    int64_t wait_ns = sched_retry_after_ns(h->sched, m);
     pthread_mutex_unlock(mutex_of(h));
     return (uint32_t)MIN(MAX((wait_ns + NS_PER_S - 1) / NS_PER_S, 1), (int64_t)MAX_RETRY_AFTER_S);
 }
@@ -323,6 +330,8 @@ static void fill_status(struct host_model_status *out, const struct hosted *m)
     snprintf(out->blob_digest, sizeof out->blob_digest, "%s", m->blob_digest);
     snprintf(out->manifest_digest, sizeof out->manifest_digest, "%s", m->manifest_digest);
     snprintf(out->state, sizeof out->state, "%s", state_name(s));
+    out->cause = s->cause;
+    out->load_reason = s->load_reason;
     snprintf(out->reduced, sizeof out->reduced, "%s", s->sizes.reduced);
     out->details_json = xstrdup(m->details_json);
 }

@@ -115,7 +115,8 @@ void host_read_waits(struct host *h, const struct job *j, int64_t *queue_ns, int
 // thread that hangs. One caller.
 bool host_is_alive(struct host *h);
 
-uint32_t host_retry_after_s(const struct host *h);
+// When a request for that model (NULL: for any) would start, from moving averages; in 1..60.
+uint32_t host_retry_after_s(const struct host *h, const char *blob_digest);
 uint32_t host_queue_depth(const struct host *h); // requests that wait and have no slot promised
 
 // ---- Looking in ----
@@ -129,6 +130,8 @@ struct host_model_status {
     uint64_t kv_tokens_used, kv_tokens_total;
     int64_t expires_wall_ns; // 0: never
     char reduced[256];       // what was reduced and why; "" if nothing
+    enum sched_cause cause;  // why those that are queued wait
+    enum sched_load_reason load_reason;
     int pid;
     uint64_t n_steps, n_turns; // of its process: forward passes; how often it was given the turn to compute
     uint64_t load_done_bytes, load_total_bytes; // while loading

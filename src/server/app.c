@@ -10,13 +10,7 @@
 #include "server/chore.h"
 #include "server/worker.h"
 
-enum {
-    N_WORKERS = 2,
-    MAX_WAITING_TASKS = 1024,
-    INLINE_BODY_BYTES = 64 << 10,
-    MAX_STREAM_BYTES = 1 << 20,
-    DEFAULT_SLOTS = 4
-};
+enum { N_WORKERS = 2, MAX_WAITING_TASKS = 1024, INLINE_BODY_BYTES = 64 << 10, MAX_STREAM_BYTES = 1 << 20 };
 
 int app_init(struct app *app, struct host *host, struct store *store, const char *origins, struct err *err)
 {
@@ -26,7 +20,6 @@ int app_init(struct app *app, struct host *host, struct store *store, const char
     app->started_wall_ns = clock_wall_ns();
     app->max_stream_bytes = MAX_STREAM_BYTES;
     app->inline_body_bytes = INLINE_BODY_BYTES;
-    app->default_slots = DEFAULT_SLOTS;
     app->cors = cors_new(origins, err);
     if (!app->cors)
         return -1;

@@ -26,8 +26,7 @@ struct app {
     struct tally tally;
     struct chores *chores;
     bool listens_on_loopback;
-    int n_threads;          // of computing, settled at start
-    uint32_t default_slots; // that a model gets unless memory is short
+    int n_threads; // of computing, settled at start
     int64_t started_wall_ns;
     size_t max_stream_bytes;  // written to a client and not yet taken; beyond it the stream is cut
     size_t inline_body_bytes; // larger bodies are parsed on the worker

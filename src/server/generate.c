@@ -116,7 +116,7 @@ static void fail(struct generation *g, const struct err *err, const char *code)
     if (err_http_status(err->code) == 503) {
         bool has_host = !atomic_load(&g->app->is_draining);
         char text[24];
-        snprintf(text, sizeof text, "%u", has_host ? host_retry_after_s(g->app->host) : 1);
+        snprintf(text, sizeof text, "%u", has_host ? host_retry_after_s(g->app->host, g->blob_digest) : 1);
         http_add_header(g->http, "Retry-After", text);
         snprintf(text, sizeof text, "%u", has_host ? host_queue_depth(g->app->host) : 0);
         http_add_header(g->http, "X-Queue-Depth", text);
@@ -218,6 +218,7 @@ static void submit(struct generation *g, struct host_submission *s)
     atomic_fetch_add(&g->app->n_generations, 1);
     s->on_event = on_event;
     s->user = g;
+    snprintf(g->blob_digest, sizeof g->blob_digest, "%s", s->model.blob_digest);
     if (!http_request_on_gone(http, leave_on_gone, g)) {
         err_set(&err, ERR_CANCELLED, "request canceled");
         drop_request(s->request);

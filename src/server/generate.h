@@ -62,6 +62,7 @@ struct generation {
     char request_id[REQUEST_ID_BYTES], client[CLIENT_BYTES];
     enum sched_priority priority;
     const char *peer;
+    char blob_digest[80]; // of its model, once known
 
     pthread_mutex_t lock;
     struct job *job; // dropped by end(), or by who sent the cancellation

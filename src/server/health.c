@@ -35,7 +35,9 @@ void health_capacity(struct app *app, struct http_request *r)
 {
     char text[16];
     bool is_draining = atomic_load(&app->is_draining);
-    snprintf(text, sizeof text, "%u\n", is_draining ? 0 : metrics_free_slots(app));
+    uint32_t n_free, n_slots;
+    metrics_read_capacity(app, &n_free, &n_slots);
+    snprintf(text, sizeof text, "%u\n", is_draining ? 0 : n_free);
     reply_text(r, 200, text);
 }
 

@@ -11,11 +11,12 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/options.h"
 #include "net/http.h"
 #include "server/prom.h"
 #include "server/routes.h"
 
-enum { MAX_SCRAPE_BYTES = 32 << 20 };
+enum { MAX_SCRAPE_BYTES = 32 << 20, DEFAULT_SLOTS = 4 };
 
 #define TYPE_PROMETHEUS "text/plain; version=0.0.4; charset=utf-8"
 
@@ -307,16 +308,18 @@ void metrics_scrape(struct app *app, struct http_request *r)
     strbuf_fini(&out);
 }
 
-uint32_t metrics_free_slots(struct app *app)
+void metrics_read_capacity(struct app *app, uint32_t *n_free, uint32_t *n_slots)
 {
     struct host_metrics m;
-    uint32_t n_free = 0, n_loaded = 0;
+    uint64_t asked = options_uint(OPT_NUM_PARALLEL);
+    *n_free = *n_slots = 0;
     host_metrics_read(app->host, &m);
     for (size_t i = 0; i < m.n_models; i++) {
         uint32_t taken = m.models[i].n_running + m.models[i].n_waiting;
-        n_loaded += m.models[i].is_present;
-        n_free += m.models[i].n_slots > taken ? m.models[i].n_slots - taken : 0;
+        *n_slots += m.models[i].n_slots;
+        *n_free += m.models[i].n_slots > taken ? m.models[i].n_slots - taken : 0;
     }
     host_metrics_fini(&m);
-    return n_loaded > 0 ? n_free : app->default_slots;
+    if (*n_slots == 0)
+        *n_free = *n_slots = asked > 0 ? (uint32_t)MIN(asked, (uint64_t)UINT32_MAX) : DEFAULT_SLOTS;
 }

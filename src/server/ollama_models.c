@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // GET /api/tags, /api/ps, /api/version, /api/status.
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -78,6 +80,24 @@ void ollama_tags(struct app *app, struct http_request *r)
     reply_json(r, &out);
 }
 
+// Why the model is as it is, in sentences.
+static void write_reasons(struct json_writer *w, const struct host_model_status *m)
+{
+    char text[256];
+    json_key(w, "reasons");
+    json_begin_array(w);
+    snprintf(text, sizeof text, "loaded for: %s", sched_load_reason_name(m->load_reason));
+    json_put_text(w, text);
+    if (m->reduced[0])
+        json_put_text(w, m->reduced);
+    if (m->n_queued > 0) {
+        snprintf(text, sizeof text, "%u %s %s", m->n_queued,
+                 m->n_queued == 1 ? "request waits" : "requests wait", sched_cause_words(m->cause));
+        json_put_text(w, text);
+    }
+    json_end_array(w);
+}
+
 // Ollama's members, then drover's own: what runs, what waits, how full the cache is and what was reduced.
 static void write_running(struct json_writer *w, const struct host_model_status *m)
 {
@@ -99,8 +119,15 @@ static void write_running(struct json_writer *w, const struct host_model_status 
     json_member_int(w, "queued", m->n_queued);
     json_member_int(w, "kv_tokens_used", (int64_t)m->kv_tokens_used);
     json_member_int(w, "kv_tokens_total", (int64_t)m->kv_tokens_total);
+    json_key(w, "kv_usage");
+    json_put_double(w, m->kv_tokens_total ? (double)m->kv_tokens_used / (double)m->kv_tokens_total : 0);
+    if (m->load_total_bytes > 0 && strcmp(m->state, "loading") == 0) {
+        json_key(w, "load_progress");
+        json_put_double(w, (double)m->load_done_bytes / (double)m->load_total_bytes);
+    }
     if (m->reduced[0])
         json_member_text(w, "reduced", m->reduced);
+    write_reasons(w, m);
     json_end_object(w);
 }
 

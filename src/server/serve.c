@@ -20,6 +20,7 @@
 #include "base/options.h"
 #include "net/hosts.h"
 #include "net/http.h"
+#include "server/agent.h"
 #include "server/app.h"
 #include "server/config.h"
 #include "server/preload.h"
@@ -237,6 +238,18 @@ static bool no_connection_is_open(void *user)
     return http_server_connection_count(user) == 0;
 }
 
+static int start_agent(struct agent **agent, struct app *app, struct err *err)
+{
+    struct hosts_address address = hosts_parse(options_text(OPT_HOST));
+    uint64_t port = options_uint(OPT_AGENT_PORT);
+    if (port == 0)
+        return 0;
+    if (port > UINT16_MAX)
+        return err_set(err, ERR_INVALID, "agent_port: %llu is no port", (unsigned long long)port);
+    *agent = agent_new(app, address.host, (uint16_t)port, err);
+    return *agent != NULL ? 0 : -1;
+}
+
 static void reload(struct app *app, struct service *service)
 {
     struct err err = {0};
@@ -289,6 +302,7 @@ static int serve(struct service *service, const sigset_t *waited, struct err *er
     struct host *host = NULL;
     struct store *store = NULL;
     struct http_server *http = NULL;
+    struct agent *agent = NULL;
     char directory[4096];
     int rc = -1, n_threads = 0;
     raise_file_limit();
@@ -298,9 +312,7 @@ static int serve(struct service *service, const sigset_t *waited, struct err *er
     if (app_init(&app, host, store, options_text(OPT_ORIGINS), err) != 0)
         goto out;
     app.n_threads = n_threads;
-    if (options_uint(OPT_NUM_PARALLEL) > 0)
-        app.default_slots = option_u32(OPT_NUM_PARALLEL);
-    if (start_http(&http, &app, service, err) != 0)
+    if (start_http(&http, &app, service, err) != 0 || start_agent(&agent, &app, err) != 0)
         goto out;
     preload_models(&app);
     service_watch(service, host, http);
@@ -311,6 +323,7 @@ out:
     service_unwatch(service);
     if (http)
         http_server_stop_accepting(http);
+    agent_free(agent);
     app_close(&app);
     if (host)
         host_free(host); // open requests get their last event: an error that says so

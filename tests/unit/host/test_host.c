@@ -281,7 +281,7 @@ static void test_exactly_slots_and_queue(void **unused)
     assert_true(all.n_running == 4 && all.n_queued == 8 && all.n_rejected == 1 && all.n_started == 4);
     host_status_fini(&all);
     assert_int_equal(host_queue_depth(h), 8);
-    assert_true(host_retry_after_s(h) >= 1);
+    assert_true(host_retry_after_s(h, NULL) >= 1);
     assert_false(try_submit(h, "a", "n=1", &one_more, NULL));
     stream_fini(&one_more);
     assert_true(host_cancel(h, s[5].job)); // its place is free at once

@@ -245,7 +245,7 @@ void job_unref(struct job *j)
     pthread_mutex_unlock(&h->lock);
 }
 
-uint32_t host_retry_after_s(const struct host *h)
+uint32_t host_retry_after_s(const struct host *h, const char *blob_digest)
 {
     return 9;
 }
