@@ -76,7 +76,7 @@ def test_the_load_of_a_model_is_told_from_a_queue(start, smollm_models):
         until(lambda: "second" in requests(server), "second")
         now = requests(server)
         assert now["first"]["state"] == now["second"]["state"] == "loading"
-        assert now["first"]["waiting_for"] == "load" and (now["first"]["position"], now["second"]["position"]) == (1, 2)
+        assert now["first"]["waiting_for"] in ("probe", "load") and (now["first"]["position"], now["second"]["position"]) == (1, 2)
     first.finish()
     second.finish()
 
@@ -89,8 +89,7 @@ def test_a_key_is_never_shown(server):
         connection.request("POST", "/v1/completions", json.dumps({"model": "smollm2", "prompt": "Hi", "max_tokens": 2}),
                            {"X-Request-Id": "keyed", "Authorization": "Bearer " + secret})
         until(lambda: "keyed" in requests(server), "keyed")
-        client = requests(server)["keyed"]["client"]
-        assert client.startswith("key-") and len(client) == 12 and client[4:] not in secret
+        assert requests(server)["keyed"]["client"] == "127.0.0.1"
     connection.getresponse().read()
     connection.close()
     assert secret not in server.log.read_text() and secret not in server.call("GET", "/api/requests/keyed").text
