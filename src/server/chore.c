@@ -30,6 +30,14 @@ struct chores *chores_new(void)
     return c;
 }
 
+size_t chores_count(struct chores *c)
+{
+    pthread_mutex_lock(&c->lock);
+    size_t n = c->n;
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
 void chores_cancel_all(struct chores *c)
 {
     if (!c)

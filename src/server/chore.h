@@ -14,6 +14,7 @@
 
 struct chores; // of one server
 struct chores *chores_new(void);
+size_t chores_count(struct chores *c);    // that run now
 void chores_cancel_all(struct chores *c); // and no new ones
 void chores_free(struct chores *c);       // after chores_cancel_all; waits until all have ended
 

@@ -22,9 +22,10 @@
 
 enum method { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4, METHOD_DELETE = 8 };
 enum {
-    ROUTE_SLOW = 1, // runs on a worker: it may read a card
-    ROUTE_UNCOUNTED = 2
-}; // probes and scrapes: reading them changes no counter
+    ROUTE_SLOW = 1,      // runs on a worker: it may read a card
+    ROUTE_UNCOUNTED = 2, // probes and scrapes: reading them changes no counter
+    ROUTE_DRAINS = 4     // also takes what is no GET while the server drains
+};
 
 typedef void route_fn(struct app *app, struct http_request *r);
 
@@ -46,7 +47,7 @@ static const struct route routes[] = {
     {"/metrics", metrics_scrape, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED},
     {"/api/queue", requests_queue, NULL, METHOD_GET, 0},
     {"/api/requests", requests_list, NULL, METHOD_GET, 0},
-    {"/api/requests/", requests_one, NULL, METHOD_GET | METHOD_DELETE, 0},
+    {"/api/requests/", requests_one, NULL, METHOD_GET | METHOD_DELETE, ROUTE_DRAINS},
     {"/api/version", ollama_version, NULL, METHOD_GET | METHOD_HEAD, 0},
     {"/api/status", ollama_status, NULL, METHOD_GET, 0},
     {"/api/tags", ollama_tags, NULL, METHOD_GET | METHOD_HEAD, ROUTE_SLOW},
@@ -181,12 +182,27 @@ static void run_slow(void *user)
     free(call);
 }
 
+// Looking in goes on while the server drains, work that begins does not. True: refused.
+static bool drain_refuses(struct app *app, struct http_request *r, const struct route *route)
+{
+    struct err err = {0};
+    bool looks_in = (method_bit(http_request_method(r)) & (METHOD_GET | METHOD_HEAD)) != 0;
+    if (!atomic_load(&app->is_draining) || looks_in || (route->flags & ROUTE_DRAINS))
+        return false;
+    err_set(&err, ERR_BUSY, "server is shutting down");
+    http_add_header(r, "Retry-After", "1");
+    reply_error(r, ERRORS_OLLAMA, &err, NULL);
+    return true;
+}
+
 static void call_route(struct app *app, struct http_request *r, const struct route *route)
 {
-    if (route->dialect) {
+    if (route->dialect) { // refuses while draining, in its own words
         generate_start(app, r, route->dialect);
         return;
     }
+    if (drain_refuses(app, r, route))
+        return;
     if (!(route->flags & ROUTE_SLOW)) {
         call_inside(app, r, route);
         return;

@@ -22,6 +22,7 @@
 #include "net/http.h"
 #include "server/agent.h"
 #include "server/app.h"
+#include "server/chore.h"
 #include "server/config.h"
 #include "server/preload.h"
 #include "server/reply.h"
@@ -125,8 +126,8 @@ static struct host_options read_host_options(int n_threads)
         .keep_alive_ns = options_duration_ns(OPT_KEEP_ALIVE),
         .load_timeout_ns = options_duration_ns(OPT_LOAD_TIMEOUT),
         .stall_timeout_ns = options_duration_ns(OPT_STALL_TIMEOUT),
-        .swap_after_ns = MAX(options_duration_ns(OPT_SWAP_AFTER), 0),
-        .min_resident_ns = MAX(options_duration_ns(OPT_MIN_RESIDENT), 0),
+        .swap_after_ns = MAX(options_duration_ns(OPT_SWAP_AFTER), 1), // 0 would be the host's default
+        .min_resident_ns = MAX(options_duration_ns(OPT_MIN_RESIDENT), 1),
         .max_queue_wait_ns = options_duration_ns(OPT_MAX_QUEUE_WAIT),
         .first_token_timeout_ns = options_duration_ns(OPT_FIRST_TOKEN_TIMEOUT),
         .request_timeout_ns = options_duration_ns(OPT_REQUEST_TIMEOUT),
@@ -227,10 +228,15 @@ static bool wait_until(bool (*is_done)(void *), void *user, const sigset_t *wait
     return is_done(user);
 }
 
-static bool no_generation_runs(void *user)
+// Generations that run or wait, and pulls, pushes and the like.
+static unsigned count_work(struct app *app)
 {
-    struct app *app = user;
-    return atomic_load(&app->n_generations) == 0;
+    return atomic_load(&app->n_generations) + (unsigned)chores_count(app->chores);
+}
+
+static bool no_work_is_left(void *user)
+{
+    return count_work(user) == 0;
 }
 
 static bool no_connection_is_open(void *user)
@@ -291,9 +297,9 @@ static void drain(struct app *app, struct http_server *http, struct service *ser
     log_info(
         "server",
         "stopping signal=%s requests=%u drain_timeout=%s: they may finish, a second signal stops at once",
-        signal_name(number), atomic_load(&app->n_generations), options_text(OPT_DRAIN_TIMEOUT));
-    if (!wait_until(no_generation_runs, app, waited, limit_ns))
-        log_warn("server", "requests are cut off requests=%u", atomic_load(&app->n_generations));
+        signal_name(number), count_work(app), options_text(OPT_DRAIN_TIMEOUT));
+    if (!wait_until(no_work_is_left, app, waited, limit_ns))
+        log_warn("server", "requests are cut off requests=%u", count_work(app));
 }
 
 static int serve(struct service *service, const sigset_t *waited, struct err *err)

@@ -37,9 +37,11 @@ def test_term_finishes_what_runs_and_what_waits_and_refuses_the_rest(serve, alon
         ready = server.call("GET", "/health/ready")
         assert json.loads(ready.text)["status"] == "draining" and ready.headers["Connection"] == "close"
         assert server.call("GET", "/health/live").status == 200
-        for path, body in (("/api/generate", count_on(1)), ("/v1/completions", {"model": "smollm2", "prompt": "Hi"})):
+        for path, body in (("/api/generate", count_on(1)), ("/v1/completions", {"model": "smollm2", "prompt": "Hi"}),
+                           ("/api/pull", {"model": "nobody/nothing"}), ("/api/copy", {"source": "smollm2", "destination": "b"})):
             refused = server.post(path, body)
             assert refused.status == 503 and refused.headers["Connection"] == "close" and int(refused.headers["Retry-After"]) > 0
+        assert server.call("GET", "/api/queue").status == 200  # looking in goes on
         kept.request("POST", "/api/chat", json.dumps({"model": "smollm2", "messages": []}))
         refused = kept.getresponse()
         assert refused.status == 503 and refused.headers["Connection"] == "close"
