@@ -20,13 +20,11 @@
 #include "base/paths.h"
 
 static const struct row {
-    const char *name;
+    const char *name, *value, *help;
     enum option_type type;
-    const char *value;
     enum option_when when;
-    const char *help;
 } rows[OPTION_COUNT] = {
-#define X(id, name, type, value, when, help) [id] = {name, type, value, when, help},
+#define X(id, name, type, value, when, help) [id] = {name, value, help, type, when},
     OPTION_LIST(X)
 #undef X
 };
