@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 
-void history_init(struct history *h, size_t capacity)
+void history_start(struct history *h, size_t capacity)
 {
     assert(capacity > 0);
     *h = (struct history){.ring = xcalloc(capacity, sizeof *h->ring), .capacity = capacity};

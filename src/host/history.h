@@ -13,7 +13,8 @@ struct history {
     size_t next;        // where the next one goes
 };
 
-void history_init(struct history *h, size_t capacity); // at least 1
+void history_start(struct history *h,
+                   size_t capacity); // at least 1; no "init": libedit has a function of that name
 void history_fini(struct history *h);
 void history_push(struct history *h, const struct host_record *r);       // copied
 const struct host_record *history_at(const struct history *h, size_t i); // 0: the newest; i < n

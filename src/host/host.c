@@ -99,7 +99,7 @@ int host_new(struct host **out, const struct host_options *o, struct err *err)
     list_init(&h->unloads);
     list_init(&h->to_cancel);
     list_init(&h->comments);
-    history_init(&h->history, HOST_HISTORY);
+    history_start(&h->history, HOST_HISTORY);
     list_init(&h->links);
     strbuf_init(&h->scratch, 4 * FRAMES_MAX_REPLY_BYTES);
     strbuf_init(&h->message, FRAMES_MAX_REQUEST_BYTES);

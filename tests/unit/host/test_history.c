@@ -13,7 +13,7 @@ static void push(struct history *h, const char *id, uint32_t n)
 static void an_empty_one_knows_nobody(void **state)
 {
     struct history h;
-    history_init(&h, 3);
+    history_start(&h, 3);
     assert_int_equal(h.n, 0);
     assert_null(history_find(&h, "a"));
     assert_null(history_find(&h, ""));
@@ -23,7 +23,7 @@ static void an_empty_one_knows_nobody(void **state)
 static void the_newest_comes_first(void **state)
 {
     struct history h;
-    history_init(&h, 3);
+    history_start(&h, 3);
     push(&h, "a", 1);
     push(&h, "b", 2);
     assert_int_equal(h.n, 2);
@@ -36,7 +36,7 @@ static void exactly_the_oldest_goes(void **state)
 {
     struct history h;
     char id[16];
-    history_init(&h, 10);
+    history_start(&h, 10);
     for (uint32_t i = 0; i < 1000; i++) {
         snprintf(id, sizeof id, "r%u", i);
         push(&h, id, i);
@@ -52,7 +52,7 @@ static void exactly_the_oldest_goes(void **state)
 static void of_one_id_the_newest_is_found(void **state)
 {
     struct history h;
-    history_init(&h, 4);
+    history_start(&h, 4);
     push(&h, "twin", 1);
     push(&h, "other", 2);
     push(&h, "twin", 3);
