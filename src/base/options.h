@@ -60,6 +60,8 @@
       "never remove blobs that no model uses, except at rm and prune")                                       \
     X(OPT_PULL_STALL, "pull_stall", OPTION_DURATION, "30s", OPTION_LIVE,                                     \
       "a part of a pull that gets no data for so long is asked for again")                                   \
+    X(OPT_GO_TEMPLATE, "go_template", OPTION_TEXT, "auto", OPTION_LIVE,                                      \
+      "1: stored Go templates always, 0: never; auto: unless the model file's own does more")                \
     X(OPT_NUM_THREADS, "num_threads", OPTION_UINT, "0", OPTION_AT_START,                                     \
       "compute threads; 0: what the machine grants")                                                         \
     X(OPT_ORIGINS, "origins", OPTION_TEXT, "", OPTION_AT_START,                                              \

@@ -38,7 +38,6 @@ static const struct ignored {
     {"LLAMA_ARG_FIT_TARGET", WHEN_SET, "this build has its own memory plan, see DROVER_MEMORY_LIMIT"},
     {"OLLAMA_FLASH_ATTENTION", WHEN_SET,
      "this build has one way of attention, with the memory needs of flash attention"},
-    {"OLLAMA_GO_TEMPLATE", WHEN_SET, "this build renders chats with the template inside the model file"},
     {"OLLAMA_DEBUG_LOG_REQUESTS", WHEN_TRUE, "this build never writes down what clients send"},
     {"OLLAMA_NO_CLOUD", WHEN_SET, "drover never uses a cloud, whatever this says"},
     {"OLLAMA_REMOTES", WHEN_SET, "drover never uses a cloud"},

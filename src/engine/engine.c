@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "engine/engine_internal.h"
 #include "model/vocab.h"
 
@@ -24,6 +25,7 @@ static int load_text(struct engine *e, const struct gguf *g, struct err *err)
     if (vocab_load(&e->tokenizer, g, err) != 0 || vocab_chat_template(g, NULL, &source, err) != 0 ||
         template_new(&e->fallback_template, slice_of(template_default()), err) != 0)
         return -1;
+    e->traits = traits_of_jinja(source);
     if (source.n > 0) {
         struct err why = {0};
         if (template_new(&e->template, source, &why) != 0) {
@@ -148,13 +150,19 @@ void engine_submit(struct engine *e, const struct request *r)
     struct seq *s = seq_new(r->id, &r->params, r->stops, r->n_stops);
     uint32_t whole = MIN(e->weights.h.n_ctx_train, e->cache.n_pages * KV_PAGE_TOKENS);
     uint32_t limit = r->params.num_ctx > 0 ? MIN((uint32_t)r->params.num_ctx, whole) : e->o.default_context;
-    struct prompt_source source = {e->tokenizer, e->template, e->fallback_template};
+    struct prompt_source source = {e->tokenizer, e->template, e->fallback_template, e->traits};
     s->order = e->next_order++;
     seq_set_limit(s, MAX(limit, 4));
     list_push(&e->seqs, &s->node);
     e->n_seqs++;
-    if (prompt_build(&source, r, s->limit, &s->tokens, &s->n_truncated, &s->error) != 0)
+    s->is_rendering = r->render_only;
+    strbuf_init(&s->rendered, ENGINE_RENDERED_BYTES);
+    if (prompt_build(&source, r, s->limit, &s->tokens, &s->n_truncated, s->is_rendering ? &s->rendered : NULL,
+                     &s->error) != 0)
         return;
+    if (s->rendered.overflow)
+        err_set(&s->error, ERR_TOO_LARGE, "the prompt's text is larger than %d MiB",
+                ENGINE_RENDERED_BYTES >> 20);
     s->n_prompt = (uint32_t)s->tokens.n;
     if (r->n_replay_ids + s->tokens.n > s->limit)
         err_set(&s->error, ERR_INTERNAL, "the replayed answer does not fit the context");
@@ -186,6 +194,21 @@ bool engine_has_work(const struct engine *e)
 
 // ---- Events ----
 
+// The prompt's text as the whole answer, in pieces of whole characters.
+static void tell_rendered(const struct seq *s, engine_event_fn *on_event, void *user)
+{
+    enum { PIECE_BYTES = 16 << 10 };
+    struct slice left = strbuf_slice(&s->rendered);
+    while (left.n > 0) {
+        struct slice piece = slice_make(left.at, MIN(left.n, PIECE_BYTES));
+        if (piece.n < left.n)
+            piece.n -= utf8_incomplete_tail(piece);
+        on_event(user, &(struct event){.kind = EVENT_TOKENS, .request_id = s->request_id, .text = piece});
+        left = slice_make(left.at + piece.n, left.n - piece.n);
+    }
+    on_event(user, &(struct event){.kind = EVENT_DONE, .request_id = s->request_id, .reason = DONE_STOP});
+}
+
 static void tell_prompts(struct engine *e, engine_event_fn *on_event, void *user)
 {
     LIST_EACH_SAFE(&e->seqs, node, after)
@@ -205,6 +228,10 @@ static void tell_prompts(struct engine *e, engine_event_fn *on_event, void *user
             event.n_cached = s->n_cached;
             event.n_truncated = s->n_truncated;
             on_event(user, &event);
+            if (s->is_rendering) {
+                tell_rendered(s, on_event, user);
+                remove_seq(e, s);
+            }
         }
     }
 }

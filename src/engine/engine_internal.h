@@ -11,9 +11,10 @@
 #include "model/decoder.h"
 
 enum {
-    ENGINE_MAX_PREFILL = 512,    // prompt tokens of one step when nobody decodes
-    ENGINE_MIN_PREFILL = 16,     // and at least, when somebody does
-    ENGINE_UNKNOWN_PREFILL = 64, // and at most, before it is known how long they take
+    ENGINE_MAX_PREFILL = 512,         // prompt tokens of one step when nobody decodes
+    ENGINE_MIN_PREFILL = 16,          // and at least, when somebody does
+    ENGINE_RENDERED_BYTES = 16 << 20, // of a prompt's text as an answer
+    ENGINE_UNKNOWN_PREFILL = 64,      // and at most, before it is known how long they take
 };
 // A step with prompt tokens takes no longer than this or two decode steps; when nobody decodes, no longer
 // than the second: also a large model on a small machine must hear its front and show that it lives.
@@ -29,8 +30,9 @@ struct engine {
     struct decoder *decoder;
     struct tokenizer *tokenizer;
     struct template *template, *fallback_template;
-    uint32_t *banned, n_banned; // padding entries of the vocabulary
-    struct list seqs;           // in order of admission
+    struct template_traits traits; // of `template`
+    uint32_t *banned, n_banned;    // padding entries of the vocabulary
+    struct list seqs;              // in order of admission
     uint32_t n_seqs;
     uint64_t next_order;
     uint32_t rotation;               // whose prompt comes first this step

@@ -27,13 +27,15 @@ static struct slice special_text(const struct tokenizer *t, uint32_t id)
 struct chat {
     const struct prompt_source *source;
     const struct request *r;
-    const struct template *template;
+    struct gotmpl *go;           // own; NULL: a Jinja template is used
+    struct template *own;        // own; the request's Jinja template, or NULL
+    const struct template *used; // own, the model's or the fallback
     json_t *messages, *tools, *variables;
+    struct strbuf *text; // where the prompt's text goes too, or NULL
 };
 
-static int render(const struct chat *c, const json_t *messages, struct tokens *out, struct err *err)
+static int render_jinja(const struct chat *c, const json_t *messages, struct strbuf *out, struct err *err)
 {
-    struct strbuf text = STRBUF_INIT(MAX_PROMPT_BYTES);
     const struct tokenizer *t = c->source->tokenizer;
     struct template_input in = {.messages = messages,
                                 .tools = c->tools,
@@ -42,14 +44,50 @@ static int render(const struct chat *c, const json_t *messages, struct tokens *o
                                 .bos_token = special_text(t, tokenizer_bos(t)),
                                 .eos_token = special_text(t, tokenizer_eos(t)),
                                 .now_s = c->r->now_s};
-    int rc = template_render(c->template, &in, &text, err);
+    return template_render(c->used, &in, out, err);
+}
+
+// The variables "suffix" (a text) and "think" (true, false or a level) are what Ollama's requests say
+// besides.
+static int render_go(const struct chat *c, const json_t *messages, struct strbuf *out, struct err *err)
+{
+    const json_t *think = json_object_get(c->variables, "think");
+    struct gotmpl_input in = {.messages = messages,
+                              .tools = c->tools,
+                              .prompt = slice_make(c->r->prompt, c->r->prompt_bytes),
+                              .suffix = json_slice(json_object_get(c->variables, "suffix")),
+                              .is_think_set = think != NULL,
+                              .think = json_is_true(think) || json_is_string(think),
+                              .now_s = c->r->now_s};
+    in.think_level = json_is_string(think) ? json_slice(think) : slice_of(in.think ? "medium" : "");
+    return gotmpl_render(c->go, &in, out, err);
+}
+
+// Puts what context_ids say in front, and the text into tokens behind them.
+static void take_text(const struct chat *c, struct slice text, struct tokens *out)
+{
+    const struct tokenizer *t = c->source->tokenizer;
+    const struct request *r = c->r;
+    if (c->text != NULL)
+        strbuf_reset(c->text);
+    for (size_t i = 0; i < r->n_context_ids; i++) {
+        tokens_push(out, r->context_ids[i]);
+        if (c->text != NULL && r->context_ids[i] < tokenizer_n_tokens(t))
+            strbuf_push_slice(c->text, tokenizer_piece(t, r->context_ids[i], true));
+    }
+    if (c->text != NULL)
+        strbuf_push_slice(c->text, text);
+    encode_text(t, text, r->n_context_ids == 0, out);
+}
+
+static int render(const struct chat *c, const json_t *messages, struct tokens *out, struct err *err)
+{
+    struct strbuf text = STRBUF_INIT(MAX_PROMPT_BYTES);
+    int rc = c->go != NULL ? render_go(c, messages, &text, err) : render_jinja(c, messages, &text, err);
     if (rc == 0 && text.overflow)
         rc = err_set(err, ERR_TOO_LARGE, "the rendered prompt is larger than %d MiB", MAX_PROMPT_BYTES >> 20);
-    if (rc == 0) {
-        for (size_t i = 0; i < c->r->n_context_ids; i++)
-            tokens_push(out, c->r->context_ids[i]);
-        encode_text(t, strbuf_slice(&text), c->r->n_context_ids == 0, out);
-    }
+    if (rc == 0)
+        take_text(c, strbuf_slice(&text), out);
     strbuf_fini(&text);
     return rc;
 }
@@ -110,7 +148,32 @@ static int open_chat(struct chat *c, struct err *err)
         return -1;
     if (c->messages != NULL && !json_is_array(c->messages))
         return err_set(err, ERR_INVALID, "messages must be an array");
+    size_t i;
+    json_t *message;
+    // What the model thought in earlier turns is for Ollama's templates; those of model files know no such
+    // member.
+    json_array_foreach(c->messages, i, message) if (c->go == NULL) json_object_del(message, "thinking");
     return c->messages != NULL ? 0 : -1;
+}
+
+// The request's template, else the model's, else the fallback. A stored Go template may stand back.
+static int choose_template(struct chat *c, struct err *err)
+{
+    const struct request *r = c->r;
+    const struct template *model = c->source->template;
+    if (r->template_text != NULL && r->template_kind == TEMPLATE_GO) {
+        if (gotmpl_new(&c->go, slice_of(r->template_text), err) != 0)
+            return -1;
+        if (r->template_yields && model != NULL &&
+            traits_prefer_jinja(traits_of_go(c->go), c->source->traits)) {
+            gotmpl_free(c->go);
+            c->go = NULL;
+        }
+    } else if (r->template_text != NULL && template_new(&c->own, slice_of(r->template_text), err) != 0) {
+        return -1;
+    }
+    c->used = c->own != NULL ? c->own : model != NULL ? model : c->source->fallback;
+    return 0;
 }
 
 static int build_chat(struct chat *c, uint32_t limit, struct tokens *out, uint32_t *n_truncated,
@@ -139,32 +202,27 @@ static void keep_head_and_tail(struct tokens *t, uint32_t limit, int32_t num_kee
     t->n = keep + tail;
 }
 
-int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit,
-                 struct tokens *out, uint32_t *n_truncated, struct err *err)
+static void chat_fini(struct chat *c)
 {
-    struct template *own = NULL;
+    gotmpl_free(c->go);
+    template_free(c->own);
+    json_decref(c->messages);
+    json_decref(c->tools);
+    json_decref(c->variables);
+}
+
+int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit,
+                 struct tokens *out, uint32_t *n_truncated, struct strbuf *text, struct err *err)
+{
+    struct chat c = {.source = source, .r = r, .text = text};
     int rc = 0;
     *n_truncated = 0;
     bool is_bare = r->kind == PROMPT_RAW ||
                    (r->bare_without_template && source->template == NULL && r->template_text == NULL);
-    if (is_bare) {
-        for (size_t i = 0; i < r->n_context_ids; i++)
-            tokens_push(out, r->context_ids[i]);
-        encode_text(source->tokenizer, slice_make(r->prompt, r->prompt_bytes), r->n_context_ids == 0, out);
-    } else {
-        if (r->template_text != NULL)
-            rc = template_new(&own, slice_of(r->template_text), err);
-        struct chat c = {.source = source,
-                         .r = r,
-                         .template = own                ? own
-                                     : source->template ? source->template
-                                                        : source->fallback};
-        if (rc == 0)
-            rc = build_chat(&c, limit, out, n_truncated, err);
-        json_decref(c.messages);
-        json_decref(c.tools);
-        json_decref(c.variables);
-    }
+    if (is_bare)
+        take_text(&c, slice_make(r->prompt, r->prompt_bytes), out);
+    else if (choose_template(&c, err) != 0 || build_chat(&c, limit, out, n_truncated, err) != 0)
+        rc = -1;
     for (size_t i = 0; i < out->n && rc == 0; i++)
         if (out->at[i] >= tokenizer_n_tokens(source->tokenizer))
             rc = err_set(err, ERR_INVALID, "context holds id %u, the vocabulary has %u", out->at[i],
@@ -178,6 +236,6 @@ int prompt_build(const struct prompt_source *source, const struct request *r, ui
         rc = err_set(err, ERR_INVALID,
                      "the prompt has %zu tokens, the context length is %u: the prompt is too long by %zu",
                      out->n, limit, out->n - limit + 1);
-    template_free(own);
+    chat_fini(&c);
     return rc;
 }

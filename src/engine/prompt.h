@@ -5,14 +5,17 @@
 #include "frames/request.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
+#include "text/traits.h"
 
 struct prompt_source {
     const struct tokenizer *tokenizer;
     const struct template *template; // the model's own, or NULL
     const struct template *fallback; // ChatML
+    struct template_traits traits;   // of the model's own
 };
 
 // Fills `out`. A prompt that leaves no room for one token within `limit` is ERR_INVALID with both numbers, or
-// is shortened as the request allows; *n_truncated is the number of tokens dropped.
+// is shortened as the request allows; *n_truncated is the number of tokens dropped. `text`, if not NULL, gets
+// the prompt as text, what comes of context_ids in front.
 int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit,
-                 struct tokens *out, uint32_t *n_truncated, struct err *err);
+                 struct tokens *out, uint32_t *n_truncated, struct strbuf *text, struct err *err);

@@ -30,6 +30,7 @@ void seq_free(struct seq *s)
     tokens_fini(&s->tokens);
     free(s->pages);
     output_fini(&s->output);
+    strbuf_fini(&s->rendered);
     free(s);
 }
 

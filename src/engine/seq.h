@@ -26,6 +26,8 @@ struct seq {
                          // rest is private
     uint32_t n_nodes, n_published;
     bool was_preempted, prompt_told;
+    bool is_rendering; // its answer is `rendered`, the prompt's text; nothing is computed
+    struct strbuf rendered;
     struct err error; // set: the request failed before it ran
     struct output output;
     int64_t started_ns, first_token_ns; // 0: not yet

@@ -98,6 +98,9 @@ void request_encode(const struct request *r, struct strbuf *out)
     pack_text(out, r->tools_json);
     pack_text(out, r->variables_json);
     pack_text(out, r->template_text);
+    pack_u8(out, (uint8_t)r->template_kind);
+    pack_bool(out, r->template_yields);
+    pack_bool(out, r->render_only);
     pack_bool(out, r->bare_without_template);
     pack_ids(out, r->context_ids, r->n_context_ids);
     pack_ids(out, r->replay_ids, r->n_replay_ids);
@@ -174,6 +177,9 @@ int request_decode(struct request *r, const void *bytes, size_t n, struct err *e
     r->tools_json = unpack_copy(&c, NULL);
     r->variables_json = unpack_copy(&c, NULL);
     r->template_text = unpack_copy(&c, NULL);
+    uint8_t template_kind = cursor_u8(&c);
+    r->template_yields = unpack_bool(&c);
+    r->render_only = unpack_bool(&c);
     r->bare_without_template = unpack_bool(&c);
     r->context_ids = unpack_ids(&c, &r->n_context_ids);
     r->replay_ids = unpack_ids(&c, &r->n_replay_ids);
@@ -181,11 +187,13 @@ int request_decode(struct request *r, const void *bytes, size_t n, struct err *e
     unpack_params(&c, &r->params);
     unpack_stops(&c, r);
     r->now_s = unpack_i64(&c);
-    if (!unpack_is_whole(&c) || kind > PROMPT_MESSAGES || truncate > TRUNCATE_HEAD) {
+    if (!unpack_is_whole(&c) || kind > PROMPT_MESSAGES || template_kind > TEMPLATE_GO ||
+        truncate > TRUNCATE_HEAD) {
         request_fini(r);
         return err_set(err, ERR_FORMAT, "broken request message");
     }
     r->kind = (enum prompt_kind)kind;
+    r->template_kind = (enum template_kind)template_kind;
     r->truncate = (enum truncate_mode)truncate;
     return 0;
 }

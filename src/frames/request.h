@@ -17,6 +17,8 @@ enum prompt_kind {
     PROMPT_MESSAGES, // `messages_json` rendered by the model's chat template
 };
 
+enum template_kind { TEMPLATE_JINJA, TEMPLATE_GO };
+
 enum truncate_mode {
     TRUNCATE_REFUSE,    // a prompt beyond the context is an error with both numbers
     TRUNCATE_OLD_TURNS, // drop the oldest turns, never a system message or the last message
@@ -28,10 +30,13 @@ struct request {
     enum prompt_kind kind;
     char *prompt; // PROMPT_RAW, or the bare user prompt when `bare_without_template`
     size_t prompt_bytes;
-    char *messages_json;        // array of {role, content, ...}
-    char *tools_json;           // array, or NULL
-    char *variables_json;       // object of further template variables, or NULL
-    char *template_text;        // overrides the model's own (Jinja), or NULL
+    char *messages_json;              // array of {role, content, ...}
+    char *tools_json;                 // array, or NULL
+    char *variables_json;             // object of further template variables, or NULL
+    char *template_text;              // overrides the model's own, or NULL
+    enum template_kind template_kind; // the language of template_text
+    bool template_yields;       // to the model file's own where that can do more (see traits_prefer_jinja)
+    bool render_only;           // the answer is the prompt's text, nothing is computed
     bool bare_without_template; // a model file without template gets `prompt` itself instead of the default
                                 // template
     uint32_t *context_ids;      // ids put in front of the prompt (Ollama's `context`)

@@ -15,6 +15,7 @@ void ask_fini(struct ask *a)
 {
     json_decref(a->body);
     json_decref(a->messages);
+    json_decref(a->tools);
     json_decref(a->options);
     json_decref(a->context);
     free(a->model);
@@ -83,7 +84,7 @@ static void read_format(struct ask *a, struct fields *f)
 static void read_think(struct ask *a, struct fields *f)
 {
     static const char *const levels[] = {"high", "medium", "low", "max"};
-    const json_t *v = fields_find(f, "think");
+    const json_t *v = a->think = fields_find(f, "think");
     if (!v || json_is_false(v))
         return;
     bool is_level = json_is_true(v);
@@ -119,8 +120,10 @@ void ask_read_ollama(struct ask *a, struct fields *f)
     fields_bool(f, "shift",
                 &flag); // nothing is ever shifted: the answer ends with "length" at the end of the context
     flag = false;
-    if (fields_bool(f, "_debug_render_only", &flag) && flag)
-        a->needs |= NEED_RENDER;
+    if (fields_bool(f, "_debug_render_only", &flag) && flag) {
+        a->is_render_only = true;
+        a->stream = false;
+    }
     fields_bool(f, "logprobs", &a->logprobs);
     fields_int(f, "top_logprobs", &top);
     if (!f->failed && (top < 0 || top > PARAMS_MAX_TOP_LOGPROBS))
@@ -140,9 +143,34 @@ void ask_push_message(json_t *messages, struct slice role, struct slice content)
     free(lower);
 }
 
+// Members that some templates know, kept as they are.
+static void keep_text(json_t *message, struct fields *m, const char *name)
+{
+    struct slice text = slice_of("");
+    if (fields_text(m, name, &text) && text.n > 0)
+        json_object_set_new_nocheck(message, name, json_stringn_nocheck(text.at, text.n));
+}
+
+static void keep_tool_calls(struct ask *a, json_t *message, struct fields *m)
+{
+    const json_t *calls = fields_array(m, "tool_calls", "[]api.ToolCall");
+    size_t i;
+    json_t *call;
+    if (fields_is_empty(calls))
+        return;
+    a->needs |= NEED_TOOLS;
+    json_array_foreach((json_t *)calls, i, call)
+    {
+        const json_t *arguments = json_object_get(json_object_get(call, "function"), "arguments");
+        if (arguments && !json_is_object(arguments) && !json_is_null(arguments))
+            fields_refuse_type(m, "tool_calls", arguments, "api.ToolCallFunctionArguments");
+    }
+    json_object_set_nocheck(message, "tool_calls", (json_t *)calls);
+}
+
 static void read_message(struct ask *a, struct fields *f, const json_t *value)
 {
-    struct slice role = slice_of(""), content = slice_of(""), ignored;
+    struct slice role = slice_of(""), content = slice_of("");
     if (!json_is_object(value)) {
         fields_refuse_type(f, "messages", value, "api.Message");
         return;
@@ -150,15 +178,15 @@ static void read_message(struct ask *a, struct fields *f, const json_t *value)
     struct fields m = fields_open(value, "ChatRequest.messages", f->err);
     fields_text(&m, "role", &role);
     fields_text(&m, "content", &content);
-    fields_text(&m, "thinking", &ignored); // of the history: models' own templates drop it
-    fields_text(&m, "tool_name", &ignored);
-    fields_text(&m, "tool_call_id", &ignored);
-    if (!fields_is_empty(fields_array(&m, "tool_calls", "[]api.ToolCall")))
-        a->needs |= NEED_TOOLS;
+    ask_push_message(a->messages, role, content);
+    json_t *message = json_array_get(a->messages, json_array_size(a->messages) - 1);
+    keep_text(message, &m, "thinking");
+    keep_text(message, &m, "tool_name");
+    keep_text(message, &m, "tool_call_id");
+    keep_tool_calls(a, message, &m);
     if (!fields_is_empty(fields_array(&m, "images", "[]api.ImageData")))
         a->needs |= NEED_VISION;
     f->failed |= m.failed;
-    ask_push_message(a->messages, role, content);
 }
 
 void ask_read_messages(struct ask *a, struct fields *f)
@@ -171,30 +199,72 @@ void ask_read_messages(struct ask *a, struct fields *f)
     a->is_empty = json_array_size(a->messages) == 0;
 }
 
-static bool starts_with_word(const char *at, size_t n, const char *word)
+static bool starts_with_word(struct slice text, const char *word)
 {
-    size_t length = strlen(word);
-    return n > length && memcmp(at, word, length) == 0 && !isalnum((unsigned char)at[length]) &&
-           at[length] != '_';
+    size_t n = strlen(word);
+    return slice_starts_with(text, slice_of(word)) &&
+           (n == text.n || (!isalnum((unsigned char)text.at[n]) && text.at[n] != '_'));
+}
+
+// What stands behind "{{", and "-" and spaces.
+static bool action_is_go(struct slice text)
+{
+    static const char *const words[] = {"if",
+                                        "range",
+                                        "end",
+                                        "else",
+                                        "with",
+                                        "define",
+                                        "template",
+                                        "block",
+                                        "break",
+                                        "and",
+                                        "or",
+                                        "not",
+                                        "eq",
+                                        "ne",
+                                        "lt",
+                                        "le",
+                                        "gt",
+                                        "ge",
+                                        "len",
+                                        "index",
+                                        "slice",
+                                        "print",
+                                        "printf",
+                                        "println",
+                                        "html",
+                                        "js",
+                                        "json",
+                                        "continue",
+                                        "call",
+                                        "currentDate",
+                                        "yesterdayDate",
+                                        "urlquery"};
+    if (text.n > 0 && (text.at[0] == '.' || text.at[0] == '$' || text.at[0] == '`' || text.at[0] == '('))
+        return true;
+    if (slice_starts_with(text, slice_of("/*")))
+        return true;
+    for (size_t k = 0; k < COUNT_OF(words); k++)
+        if (starts_with_word(text, words[k]))
+            return true;
+    return false;
 }
 
 bool ask_template_is_go(struct slice text)
 {
-    static const char *const words[] = {"if",     "range",    "end",   "else",  "with",
-                                        "define", "template", "block", "break", "continue"};
-    for (size_t i = 0; i + 2 < text.n; i++) {
-        if (text.at[i] != '{' || (text.at[i + 1] != '{' && text.at[i + 1] != '%'))
+    bool has_action = false;
+    for (size_t i = 0; i + 1 < text.n; i++) {
+        if (text.at[i] != '{' || (text.at[i + 1] != '{' && text.at[i + 1] != '%' && text.at[i + 1] != '#'))
             continue;
-        if (text.at[i + 1] == '%')
+        if (text.at[i + 1] != '{')
             return false;
         size_t j = i + 2;
+        has_action = true;
         while (j < text.n && (text.at[j] == '-' || isspace((unsigned char)text.at[j])))
             j++;
-        if (j < text.n && (text.at[j] == '.' || text.at[j] == '$'))
+        if (action_is_go(slice_make(text.at + j, text.n - j)))
             return true;
-        for (size_t k = 0; k < COUNT_OF(words); k++)
-            if (starts_with_word(text.at + j, text.n - j, words[k]))
-                return true;
     }
-    return false;
+    return !has_action;
 }

@@ -18,8 +18,6 @@ enum ask_need {
     NEED_VISION = 1 << 2,   // images
     NEED_THINKING = 1 << 3, // think
     NEED_FORMAT = 1 << 4,
-    NEED_TEMPLATE = 1 << 5, // a Go template of the request
-    NEED_RENDER = 1 << 6,   // _debug_render_only
 };
 
 struct ask {
@@ -33,10 +31,14 @@ struct ask {
     struct slice prompt;
     bool has_system;
     struct slice system;
-    struct slice template_text; // Jinja; empty: the model's
-    json_t *messages;           // array of {role, content}
-    json_t *options;            // Ollama's names (knobs.h), or NULL
-    json_t *context;            // array of ids, or NULL
+    struct slice template_text; // empty: the model's
+    struct slice suffix;
+    bool is_render_only; // _debug_render_only: the answer is the prompt
+    const json_t *think; // as sent, borrowed; NULL: not sent
+    json_t *messages;    // array of {role, content, ...}
+    json_t *tools;       // array, or NULL
+    json_t *options;     // Ollama's names (knobs.h), or NULL
+    json_t *context;     // array of ids, or NULL
     bool has_keep_alive;
     int64_t keep_alive_ns; // negative: for ever
     bool logprobs;
@@ -54,8 +56,8 @@ void ask_read_stream(struct ask *a, struct fields *f, bool by_default);
 void ask_read_ollama(struct ask *a, struct fields *f);
 // Ollama's messages: content is a string.
 void ask_read_messages(struct ask *a, struct fields *f);
-// A Go text/template, as far as one can tell one from Jinja: actions begin with '.', '$' or a keyword of
-// Go's.
+// A Go text/template, as far as one can tell one from Jinja: what TEMPLATE layers of Ollama hold. Actions
+// begin with '.', '$', a literal, a keyword or a function of Go's; a text without any action is one too.
 bool ask_template_is_go(struct slice text);
 // A message {role, content} at the end of `messages`; the role in lower case.
 void ask_push_message(json_t *messages, struct slice role, struct slice content);

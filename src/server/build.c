@@ -23,14 +23,28 @@ static const struct refusal refusals[] = {
     {NEED_INSERT, "insert", "suffix"},
     {NEED_VISION, "vision", "images"},
     {NEED_FORMAT, NULL, "format"},
-    {NEED_RENDER, NULL, "_debug_render_only"},
-    {NEED_TEMPLATE, NULL, "template (a Go template)"},
 };
+
+// The needs that this server cannot meet: with a suffix a template that takes it is enough, with tools only
+// the prompt can be had.
+static unsigned unmet_needs(const struct ask *a, const struct stored_model *m)
+{
+    unsigned needs = a->needs;
+    if (!(needs & (NEED_INSERT | NEED_TOOLS)))
+        return needs;
+    struct template_traits traits = models_stored_traits(m);
+    if (traits.takes_suffix)
+        needs &= ~(unsigned)NEED_INSERT;
+    if (traits.takes_tools && a->is_render_only)
+        needs &= ~(unsigned)NEED_TOOLS;
+    return needs;
+}
 
 int build_check(const struct ask *a, const struct stored_model *m, const char *verb, struct err *err)
 {
     char full[640];
-    if (a->needs & NEED_THINKING)
+    unsigned needs = unmet_needs(a, m);
+    if (needs & NEED_THINKING)
         return err_set(err, ERR_INVALID,
                        "\"%s\" does not support thinking: drover does not support \"think\" yet", a->model);
     if (!models_can_complete(m, NULL))
@@ -38,25 +52,15 @@ int build_check(const struct ask *a, const struct stored_model *m, const char *v
     name_format_full(&m->name, full);
     for (size_t i = 0; i < COUNT_OF(refusals); i++) {
         const struct refusal *r = &refusals[i];
-        if ((a->needs & r->need) && r->capability)
+        if ((needs & NEED_INSERT) && r->need == NEED_INSERT)
+            return err_set(err, ERR_INVALID, "%s does not support insert", full);
+        if ((needs & r->need) && r->capability)
             return err_set(err, ERR_INVALID, "%s does not support %s: drover does not support \"%s\" yet",
                            full, r->capability, r->field);
-        if (a->needs & r->need)
+        if (needs & r->need)
             return err_set(err, ERR_INVALID, "drover does not support \"%s\" yet", r->field);
     }
     return 0;
-}
-
-// The last of the checks, as the template is the last thing that Ollama comes to.
-static int check_template(const struct ask *a, const struct stored_model *m, struct err *err)
-{
-    if (a->is_raw || a->template_text.n > 0 || !m->template_text ||
-        !ask_template_is_go(slice_of(m->template_text)))
-        return 0;
-    return err_set(err, ERR_UNSUPPORTED,
-                   "model '%s' has a Go template, which drover does not support yet; send a Jinja "
-                   "\"template\" or \"raw\": true",
-                   a->model);
 }
 
 static json_t *parse_layer(const char *text, const char *what, const struct stored_model *m, struct err *err)
@@ -112,11 +116,39 @@ static void set_context(struct request *r, const json_t *context)
         r->context_ids[i] = (uint32_t)json_integer_value(json_array_get(context, i));
 }
 
+// The request's template, else the stored one, unless the option or the model file's own stands against it.
+static void set_template(struct request *r, const struct ask *a, const struct stored_model *m)
+{
+    struct slice stored = slice_of(m->template_text ? m->template_text : "");
+    struct slice used = a->template_text.n ? a->template_text : stored;
+    bool is_go = used.n > 0 && ask_template_is_go(used), is_stored = a->template_text.n == 0;
+    enum models_go_template wanted = models_go_template();
+    if (used.n == 0 || (is_go && is_stored && wanted == MODELS_GO_NEVER && a->suffix.n == 0))
+        return;
+    r->template_text = xstrndup(used.at, used.n);
+    r->template_kind = is_go ? TEMPLATE_GO : TEMPLATE_JINJA;
+    r->template_yields = is_go && is_stored && wanted == MODELS_GO_AUTOMATIC && a->suffix.n == 0;
+}
+
+// What Ollama's templates get beside messages and tools.
+static void set_variables(struct request *r, const struct ask *a)
+{
+    json_t *variables = json_object();
+    if (a->suffix.n > 0)
+        json_object_set_new(variables, "suffix", json_stringn_nocheck(a->suffix.at, a->suffix.n));
+    if (a->think)
+        json_object_set(variables, "think", (json_t *)a->think);
+    if (r->template_kind == TEMPLATE_GO && json_object_size(variables) > 0)
+        r->variables_json = json_dumps(variables, JSON_COMPACT);
+    if (a->tools)
+        r->tools_json = json_dumps(a->tools, JSON_COMPACT);
+    json_decref(variables);
+}
+
 static void set_prompt(struct request *r, const struct ask *a, const struct stored_model *m,
                        const json_t *stored)
 {
-    struct slice own = slice_of(m->template_text ? m->template_text : "");
-    struct slice template_text = a->template_text.n ? a->template_text : own;
+    r->render_only = a->is_render_only;
     r->kind = a->is_raw ? PROMPT_RAW : PROMPT_MESSAGES;
     if (!a->is_chat) {
         r->prompt = xstrndup(a->prompt.n ? a->prompt.at : "", a->prompt.n);
@@ -128,8 +160,8 @@ static void set_prompt(struct request *r, const struct ask *a, const struct stor
     json_t *messages = build_messages(a, m, stored);
     r->messages_json = json_dumps(messages, JSON_COMPACT);
     json_decref(messages);
-    if (template_text.n)
-        r->template_text = xstrndup(template_text.at, template_text.n);
+    set_template(r, a, m);
+    set_variables(r, a);
 }
 
 struct request *build_request(const struct ask *a, const struct stored_model *m, bool *seed_is_drawn,
@@ -158,7 +190,7 @@ struct request *build_request(const struct ask *a, const struct stored_model *m,
     if (!a->is_raw && !r->messages_json)
         err_set(err, ERR_INVALID, "the messages cannot be encoded");
     else
-        rc = check_template(a, m, err);
+        rc = 0;
 out:
     json_decref(own);
     json_decref(stored);

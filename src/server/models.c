@@ -8,6 +8,9 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/option_value.h"
+#include "base/options.h"
+#include "server/ask.h"
 
 static bool ends_with(const char *text, const char *tail)
 {
@@ -91,10 +94,47 @@ bool models_can_complete(const struct stored_model *m, const json_t *card)
     return true;
 }
 
-// Only what this server does: no tools, thinking, insert or vision yet, whatever the template could say.
+enum models_go_template models_go_template(void)
+{
+    const char *text = options_text(OPT_GO_TEMPLATE);
+    if (text[0] == 0 || strcmp(text, "auto") == 0)
+        return MODELS_GO_AUTOMATIC;
+    return option_value_is_true(text) ? MODELS_GO_ALWAYS : MODELS_GO_NEVER;
+}
+
+struct template_traits models_stored_traits(const struct stored_model *m)
+{
+    struct template_traits traits = {0};
+    struct gotmpl *t = NULL;
+    struct err ignored = {0};
+    if (m->template_text && ask_template_is_go(slice_of(m->template_text)) &&
+        gotmpl_new(&t, slice_of(m->template_text), &ignored) == 0)
+        traits = traits_of_go(t);
+    gotmpl_free(t);
+    return traits;
+}
+
+static struct slice file_template(const json_t *card)
+{
+    return json_slice(json_object_get(card, "template"));
+}
+
+bool models_prefer_file_template(const struct stored_model *m, const json_t *card)
+{
+    enum models_go_template wanted = models_go_template();
+    if (!m->template_text || file_template(card).n == 0 || !ask_template_is_go(slice_of(m->template_text)))
+        return false;
+    return wanted == MODELS_GO_NEVER ||
+           (wanted == MODELS_GO_AUTOMATIC &&
+            traits_prefer_jinja(models_stored_traits(m), traits_of_jinja(file_template(card))));
+}
+
+// Only what this server does: no tools, thinking or vision yet, whatever a template could say.
 void models_write_capabilities(struct json_writer *w, const struct stored_model *m, const json_t *card)
 {
     json_begin_array(w);
     json_put_text(w, models_can_complete(m, card) ? "completion" : "embedding");
+    if (models_stored_traits(m).takes_suffix)
+        json_put_text(w, "insert");
     json_end_array(w);
 }

@@ -7,12 +7,20 @@
 #include "base/err.h"
 #include "json/writer.h"
 #include "server/app.h"
+#include "text/traits.h"
 
 // store_find with the answers to an empty name and to names of Ollama's cloud (403).
 int models_find(struct app *app, const char *name, struct stored_model *out, struct err *err);
 // The object "details". `card` may be NULL; `has_lengths`: with context_length and embedding_length.
 void models_write_details(struct json_writer *w, const struct stored_model *m, const json_t *card,
                           bool has_lengths);
+enum models_go_template { MODELS_GO_AUTOMATIC, MODELS_GO_ALWAYS, MODELS_GO_NEVER };
+// Whether stored Go templates are used: OPT_GO_TEMPLATE.
+enum models_go_template models_go_template(void);
+// What the stored Go template takes; nothing where there is none or it cannot be read.
+struct template_traits models_stored_traits(const struct stored_model *m);
+// The stored Go template stands back: the option says never, or the template in the file can do more.
+bool models_prefer_file_template(const struct stored_model *m, const json_t *card);
 // The array "capabilities": what this server can do with the model.
 void models_write_capabilities(struct json_writer *w, const struct stored_model *m, const json_t *card);
 // False for an encoder, which makes embeddings and no text.

@@ -50,6 +50,16 @@ void ollama_write_own(struct json_writer *w, const struct generation *g)
         json_member_int(w, "seed", (int64_t)g->seed);
 }
 
+void ollama_write_rendered(struct json_writer *w, const struct piece *prompt)
+{
+    json_member_bool(w, "done", false);
+    json_key(w, "_debug_info");
+    json_begin_object(w);
+    json_member_slice(w, "rendered_template", prompt->text);
+    json_end_object(w);
+    json_end_object(w);
+}
+
 void ollama_write_logprobs(struct json_writer *w, const struct piece *p)
 {
     if (p->n_logprobs == 0)

@@ -16,6 +16,8 @@ void ollama_write_reason(struct json_writer *w, const struct generation *g);
 // prompt was, "seed" if it was drawn here.
 void ollama_write_metrics(struct json_writer *w, const struct generation *g);
 void ollama_write_own(struct json_writer *w, const struct generation *g);
+// The rest of the reply to _debug_render_only, with the end of the object.
+void ollama_write_rendered(struct json_writer *w, const struct piece *prompt);
 void ollama_write_logprobs(struct json_writer *w, const struct piece *p); // nothing when there are none
 void ollama_write_error(struct generation *g, const struct err *err,
                         struct strbuf *out); // a line of a stream

@@ -7,21 +7,24 @@ static int read_body(struct ask *a, struct err *err)
     struct fields f = fields_open(a->body, "ChatRequest", err);
     ask_read_model(a, &f);
     ask_read_messages(a, &f);
-    if (!fields_is_empty(fields_array(&f, "tools", "api.Tools")))
+    const json_t *tools = fields_array(&f, "tools", "api.Tools");
+    if (!fields_is_empty(tools)) {
         a->needs |= NEED_TOOLS;
+        a->tools = json_incref((json_t *)tools);
+    }
     ask_read_ollama(a, &f);
     if (a->is_empty) {
-        a->stream = false; // the answer to loading is one object
+        a->stream = a->is_render_only = false; // the answer to loading is one object
         a->needs = 0;
     }
     return f.failed ? -1 : 0;
 }
 
-static void write_message(struct json_writer *w, struct slice text)
+static void write_message(struct json_writer *w, const char *role, struct slice text)
 {
     json_key(w, "message");
     json_begin_object(w);
-    json_member_text(w, "role", "assistant");
+    json_member_text(w, "role", role);
     json_member_slice(w, "content", text);
     json_end_object(w);
 }
@@ -31,7 +34,7 @@ static void write_piece(struct generation *g, const struct piece *p, struct strb
     struct json_writer w = json_writer_make(out);
     json_begin_object(&w);
     ollama_write_head(&w, g);
-    write_message(&w, p->text);
+    write_message(&w, "assistant", p->text);
     json_member_bool(&w, "done", false);
     ollama_write_logprobs(&w, p);
     json_end_object(&w);
@@ -43,7 +46,12 @@ static void write_whole(struct generation *g, const struct piece *all, struct st
     struct json_writer w = json_writer_make(out);
     json_begin_object(&w);
     ollama_write_head(&w, g);
-    write_message(&w, all->text);
+    if (g->ask.is_render_only) {
+        write_message(&w, "", slice_of(""));
+        ollama_write_rendered(&w, all);
+        return;
+    }
+    write_message(&w, "assistant", all->text);
     json_member_bool(&w, "done", true);
     ollama_write_reason(&w, g);
     ollama_write_logprobs(&w, all);

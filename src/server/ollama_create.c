@@ -16,6 +16,7 @@
 #include "server/ollama.h"
 #include "server/transfer.h"
 #include "store/draft.h"
+#include "text/gotmpl.h"
 
 enum { MAX_LAYER_BYTES = 4 << 20 };
 
@@ -171,20 +172,13 @@ static int begin_from_file(struct create *c, struct err *err)
 
 // ---- What is put over it ----
 
-// An action that is not closed cannot be read by any template engine.
 static int check_template(struct slice text, struct err *err)
 {
-    int line = 1;
-    for (size_t i = 0; i + 1 < text.n; i++) {
-        line += text.at[i] == '\n';
-        if (text.at[i] != '{' || text.at[i + 1] != '{')
-            continue;
-        const char *end = memmem(text.at + i, text.n - i, "}}", 2);
-        if (!end)
-            return err_set(err, ERR_INVALID, "template error: template: :%d: unclosed action", line);
-        for (; text.at + i < end; i++)
-            line += text.at[i] == '\n';
-    }
+    struct gotmpl *t = NULL;
+    struct err why = {0};
+    if (ask_template_is_go(text) && gotmpl_new(&t, text, &why) != 0)
+        return err_set(err, ERR_INVALID, "template error: %s", why.message);
+    gotmpl_free(t);
     return 0;
 }
 

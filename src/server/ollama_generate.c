@@ -26,10 +26,9 @@ static void read_context(struct ask *a, struct fields *f)
 static int read_body(struct ask *a, struct err *err)
 {
     struct fields f = fields_open(a->body, "GenerateRequest", err);
-    struct slice suffix = slice_of("");
     ask_read_model(a, &f);
     fields_text(&f, "prompt", &a->prompt);
-    if (fields_text(&f, "suffix", &suffix) && suffix.n > 0)
+    if (fields_text(&f, "suffix", &a->suffix) && a->suffix.n > 0)
         a->needs |= NEED_INSERT;
     a->has_system = fields_text(&f, "system", &a->system);
     fields_text(&f, "template", &a->template_text);
@@ -38,11 +37,9 @@ static int read_body(struct ask *a, struct err *err)
     if (!fields_is_empty(fields_array(&f, "images", "[]api.ImageData")))
         a->needs |= NEED_VISION;
     ask_read_ollama(a, &f);
-    if (ask_template_is_go(a->template_text))
-        a->needs |= NEED_TEMPLATE;
     a->is_empty = a->prompt.n == 0;
     if (a->is_empty) {
-        a->stream = false; // the answer to loading is one object
+        a->stream = a->is_render_only = false; // the answer to loading is one object
         a->needs = 0;
     }
     return f.failed ? -1 : 0;
@@ -76,6 +73,11 @@ static void write_whole(struct generation *g, const struct piece *all, struct st
     struct json_writer w = json_writer_make(out);
     json_begin_object(&w);
     ollama_write_head(&w, g);
+    if (g->ask.is_render_only) {
+        json_member_text(&w, "response", "");
+        ollama_write_rendered(&w, all);
+        return;
+    }
     json_member_slice(&w, "response", all->text);
     json_member_bool(&w, "done", true);
     ollama_write_reason(&w, g);

@@ -130,6 +130,7 @@ static void write_reply(struct strbuf *out, const struct show *s, const struct s
     json_t *laid_over = own ? json_copy(own) : json_object();
     const char *jinja = json_string_value(json_object_get(card, "template"));
     const char *go = m->template_text ? m->template_text : jinja && jinja[0] ? NULL : "{{ .Prompt }}";
+    bool shows_file = !go || models_prefer_file_template(m, card);
     struct json_writer w = json_writer_make(out);
     if (s->options)
         json_object_update(laid_over, (json_t *)s->options);
@@ -137,7 +138,7 @@ static void write_reply(struct strbuf *out, const struct show *s, const struct s
     clock_format_rfc3339(m->modified_ns, modified);
     json_begin_object(&w);
     write_licenses(&w, m);
-    write_texts(&w, &shown, own, go ? go : jinja);
+    write_texts(&w, &shown, own, shows_file ? jinja : go);
     json_key(&w, "details");
     models_write_details(&w, m, card, false);
     if (json_array_size(messages) > 0) {

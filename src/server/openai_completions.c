@@ -20,10 +20,9 @@ static void read_logprobs(struct ask *a, struct fields *f)
 static int read_body(struct ask *a, struct err *err)
 {
     struct fields f = fields_open(a->body, "CompletionRequest", err);
-    struct slice suffix = slice_of("");
     ask_read_model(a, &f);
     fields_text(&f, "prompt", &a->prompt);
-    if (fields_text(&f, "suffix", &suffix) && suffix.n > 0)
+    if (fields_text(&f, "suffix", &a->suffix) && a->suffix.n > 0)
         a->needs |= NEED_INSERT;
     openai_read_common(a, &f);
     read_logprobs(a, &f);

@@ -73,6 +73,7 @@ struct gotmpl_traits gotmpl_traits(const struct gotmpl *t)
     struct gotmpl_traits traits = {.takes_messages = t->takes_messages,
                                    .takes_tools = gotmpl_mentions(&t->tree, "Tools"),
                                    .takes_suffix = gotmpl_mentions(&t->tree, "Suffix"),
+                                   .takes_tool_results = gotmpl_has_text(&t->tree, "tool"),
                                    .tool_tag = gotmpl_find_tool_tag(&t->tree)};
     gotmpl_find_thinking_tags(&t->tree, &traits.opening_tag, &traits.closing_tag);
     traits.takes_thinking = traits.opening_tag.n > 0 && traits.closing_tag.n > 0;

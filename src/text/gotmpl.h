@@ -22,6 +22,7 @@ void gotmpl_free(struct gotmpl *t); // takes NULL
 struct gotmpl_traits {
     bool takes_messages; // else it is run once per turn with System, Prompt and Response
     bool takes_tools, takes_suffix, takes_thinking;
+    bool takes_tool_results; // speaks of the role "tool"
     // The tags around what a model thinks, both or none empty; before its calls of tools ("{": the call
     // itself).
     struct slice opening_tag, closing_tag, tool_tag; // of the template, valid as long as it is

@@ -8,54 +8,51 @@
 #include "text/gotmpl_tree.h"
 
 // ---- Names ----
+typedef bool test_fn(const struct gotmpl_node *n, const char *what);
+
 static bool has_name(const struct gotmpl_node *n, const char *name)
 {
     size_t length = strlen(name);
-    for (uint32_t i = 0; i < n->n_names; i++)
+    bool is_named = n->type == GOTMPL_NODE_FIELD || n->type == GOTMPL_NODE_VARIABLE;
+    for (uint32_t i = 0; is_named && i < n->n_names; i++)
         if (n->names[i].n == length && strncasecmp(n->names[i].at, name, length) == 0)
             return true;
     return false;
 }
 
-static bool list_mentions(const struct gotmpl_node *first, const char *name);
-
-// Fields and variables count wherever they stand as an argument; what a parenthesis is followed by does not.
-static bool mentions(const struct gotmpl_node *n, const char *name)
+static bool is_text(const struct gotmpl_node *n, const char *text)
 {
-    switch (n->type) {
-    case GOTMPL_NODE_FIELD:
-    case GOTMPL_NODE_VARIABLE:
-        return has_name(n, name);
-    case GOTMPL_NODE_LIST:
-    case GOTMPL_NODE_PIPE:
-    case GOTMPL_NODE_COMMAND:
-        return list_mentions(n->list, name);
-    case GOTMPL_NODE_ACTION:
-    case GOTMPL_NODE_TEMPLATE:
-    case GOTMPL_NODE_IF:
-    case GOTMPL_NODE_WITH:
-    case GOTMPL_NODE_RANGE:
-        return (n->pipe != NULL && mentions(n->pipe, name)) || (n->body != NULL && mentions(n->body, name)) ||
-               (n->other != NULL && mentions(n->other, name));
-    default:
-        return false;
-    }
+    return n->type == GOTMPL_NODE_STRING && slice_is(n->text, text);
 }
 
-static bool list_mentions(const struct gotmpl_node *first, const char *name)
+// Whether the test holds for an argument within; what a parenthesis is followed by does not count.
+static bool any(const struct gotmpl_node *n, test_fn *test, const char *what)
 {
-    for (const struct gotmpl_node *n = first; n != NULL; n = n->next)
-        if (mentions(n, name))
+    if (test(n, what))
+        return true;
+    for (const struct gotmpl_node *c = n->list; c != NULL; c = c->next)
+        if (any(c, test, what))
+            return true;
+    return (n->pipe != NULL && n->type != GOTMPL_NODE_CHAIN && any(n->pipe, test, what)) ||
+           (n->body != NULL && any(n->body, test, what)) || (n->other != NULL && any(n->other, test, what));
+}
+
+static bool any_def(const struct gotmpl_tree *tree, test_fn *test, const char *what)
+{
+    for (const struct gotmpl_def *d = tree->defs; d != NULL; d = d->next)
+        if (any(d->root, test, what))
             return true;
     return false;
 }
 
 bool gotmpl_mentions(const struct gotmpl_tree *tree, const char *name)
 {
-    for (const struct gotmpl_def *d = tree->defs; d != NULL; d = d->next)
-        if (mentions(d->root, name))
-            return true;
-    return false;
+    return any_def(tree, has_name, name);
+}
+
+bool gotmpl_has_text(const struct gotmpl_tree *tree, const char *text)
+{
+    return any_def(tree, is_text, text);
 }
 
 // ---- Tags ----
@@ -151,7 +148,7 @@ static struct slice first_text(const struct gotmpl_node *n)
 static const struct gotmpl_node *find_tool_calls(const struct gotmpl_node *n)
 {
     const struct gotmpl_node *found = NULL;
-    if (n->type == GOTMPL_NODE_IF && mentions(n->pipe, "ToolCalls"))
+    if (n->type == GOTMPL_NODE_IF && any(n->pipe, has_name, "ToolCalls"))
         return n;
     for (const struct gotmpl_node *c = n->type == GOTMPL_NODE_LIST ? n->list : NULL; c && !found; c = c->next)
         found = find_tool_calls(c);

@@ -154,5 +154,6 @@ bool gotmpl_is_printable(uint32_t code_point);
 struct slice gotmpl_find_tool_tag(const struct gotmpl_tree *tree);
 void gotmpl_find_thinking_tags(const struct gotmpl_tree *tree, struct slice *opening, struct slice *closing);
 bool gotmpl_mentions(const struct gotmpl_tree *tree, const char *name); // in any case of its letters
+bool gotmpl_has_text(const struct gotmpl_tree *tree, const char *text); // as a literal
 // Removes all that follows the first `.Response` of the main template.
 void gotmpl_cut_after_response(struct gotmpl_tree *tree);

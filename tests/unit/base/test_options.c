@@ -141,7 +141,6 @@ static void unhonoured_variables_are_named(void **state)
         {"OLLAMA_VULKAN", "1", "OLLAMA_VULKAN"},
         {"OLLAMA_IGPU_ENABLE", "1", "OLLAMA_IGPU_ENABLE"},
         {"OLLAMA_DEBUG_LOG_REQUESTS", "1", "OLLAMA_DEBUG_LOG_REQUESTS"},
-        {"OLLAMA_GO_TEMPLATE", "1", "OLLAMA_GO_TEMPLATE"},
         {"OLLAMA_NO_CLOUD", "0", "OLLAMA_NO_CLOUD"},
         {"OLLAMA_REMOTES", "x", "OLLAMA_REMOTES"},
         {"OLLAMA_CLOUD_BASE_URL", "x", "OLLAMA_CLOUD_BASE_URL"},

@@ -222,9 +222,7 @@ static void bad_bodies_are_refused(void **state)
         {G, M "\"raw\":true,\"system\":\"x\"}", 400,
          "raw mode does not support template, system, or context"},
         {G, M "\"raw\":true,\"context\":[1]}", 400, "raw mode does not support template, system, or context"},
-        {G, M "\"suffix\":\"x\"}", 400,
-         "registry.ollama.ai/library/tiny:latest does not support insert: drover does not support \"suffix\" "
-         "yet"},
+        {G, M "\"suffix\":\"x\"}", 400, "registry.ollama.ai/library/tiny:latest does not support insert"},
         {G, M "\"images\":[\"aGk=\"]}", 400,
          "registry.ollama.ai/library/tiny:latest does not support vision: drover does not support \"images\" "
          "yet"},
@@ -239,9 +237,6 @@ static void bad_bodies_are_refused(void **state)
         {G, M "\"format\":5}", 500, "invalid format: \"5\"; expected \"json\" or a valid JSON Schema object"},
         {G, M "\"format\":[]}", 500,
          "invalid format: \"[]\"; expected \"json\" or a valid JSON Schema object"},
-        {G, M "\"template\":\"{{ .Prompt }}\"}", 400,
-         "drover does not support \"template (a Go template)\" yet"},
-        {G, M "\"_debug_render_only\":true}", 400, "drover does not support \"_debug_render_only\" yet"},
         {G, M "\"stream\":\"yes\"}", 400,
          "json: cannot unmarshal string into Go struct field GenerateRequest.stream of type bool"},
         {G, M "\"prompt\":[1]}", 400,
@@ -293,9 +288,31 @@ static void bad_bodies_are_refused(void **state)
     struct reply r = post(*state, G, "{\"model\":");
     assert_int_equal(r.status, 400);
     reply_fini(&r);
-    r = post(*state, G, "{\"model\":\"go\",\"prompt\":\"x\"}");
-    assert_int_equal(r.status, 501);
-    assert_non_null(strstr(r.body, "Go template"));
+}
+
+static const struct request *last_request(void **state)
+{
+    return &fake_host_last(((struct harness *)*state)->host)->request;
+}
+
+static void templates_travel_with_their_language(void **state)
+{
+    struct reply r = post(*state, "/api/generate",
+                          "{\"model\":\"go\",\"prompt\":\"x\",\"think\":false,\"_debug_render_only\":true}");
+    assert_int_equal(r.status, 200);
+    assert_int_equal(last_request(state)->template_kind, TEMPLATE_GO);
+    assert_true(last_request(state)->template_yields);
+    assert_true(last_request(state)->render_only);
+    assert_string_equal(last_request(state)->variables_json, "{\"think\":false}");
+    reply_fini(&r);
+    r = post(*state, "/api/generate", "{\"model\":\"tiny\",\"prompt\":\"x\",\"template\":\"{{ .Prompt }}\"}");
+    assert_int_equal(last_request(state)->template_kind, TEMPLATE_GO);
+    assert_false(last_request(state)->template_yields);
+    assert_string_equal(last_request(state)->template_text, "{{ .Prompt }}");
+    reply_fini(&r);
+    r = post(*state, "/api/generate",
+             "{\"model\":\"tiny\",\"prompt\":\"x\",\"template\":\"{% if a %}{{ messages }}{% endif %}\"}");
+    assert_int_equal(last_request(state)->template_kind, TEMPLATE_JINJA);
     reply_fini(&r);
 }
 
@@ -474,6 +491,7 @@ int main(void)
         T(parameters_are_laid_over),
         T(wrong_options_are_named),
         T(bad_bodies_are_refused),
+        T(templates_travel_with_their_language),
         T(what_asks_for_nothing_is_fine),
         T(empty_prompt_loads_or_unloads),
         T(logprobs_are_written),
