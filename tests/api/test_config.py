@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -102,16 +103,19 @@ def test_preload_loads_at_start(start, smollm_models, conf):
 
 
 def test_articles_own_lines_run_as_written(start, smollm_models, tmp_path):
-    """What the article tells people to set and to type, to the letter, under Ollama's name."""
+    """What the article tells people to set and to type, to the letter, under Ollama's name; its model is one of ours under that name."""
     (tmp_path / "ollama").symlink_to(PROGRAM)
+    store = shutil.copytree(smollm_models, tmp_path / "store", copy_function=os.link)
     lines = {"OLLAMA_CUDA": "1", "OLLAMA_NUM_THREADS": "84", "OLLAMA_MAX_LOADED_MODELS": "2", "OLLAMA_NUM_PARALLEL": "4", "OLLAMA_MAX_QUEUE": "512"}
-    server = start(smollm_models, **lines)
-    asked = subprocess.run(["ollama", "run", "smollm2", "--context-size", "2048", "Say hello."], capture_output=True, check=False, timeout=300,
-                           env={**server.env, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
+    server = start(store, **lines)
+    made = server.post("/api/create", {"model": "llama2:7b-q4_0", "from": "smollm2", "parameters": {"num_predict": 16}})
+    assert made.status == 200 and "success" in made.text
+    typed = "export OLLAMA_CUDA=1\nexport OLLAMA_NUM_THREADS=84\necho 'Say hello.' | ollama run llama2:7b-q4_0 --context-size 2048\n"
+    asked = subprocess.run(["sh", "-e", "-c", typed], capture_output=True, check=False, timeout=300, env={**server.env, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
     assert asked.returncode == 0, asked.stderr.decode()
     assert asked.stdout.strip()
     model = json.loads(server.call("GET", "/api/ps").text)["models"][0]
-    assert model["slots"] == 4
+    assert model["slots"] == 4 and model["name"] == "llama2:7b-q4_0"
     log = server.log.read_text()
     assert log.count("OLLAMA_CUDA") == 1 and "OLLAMA_CUDA is set: no GPU support in this build, computing on the CPU" in log
     assert "num_threads=84 is more than this machine grants: computing with" in log
