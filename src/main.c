@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // argv to a row of the command table. A row says all there is to know of a command: what runs it, its
-// operands, its flags; help is printed from it, and so are completions and manual pages. A new command is one
+// operands, its flags; help is printed from it, and so are the manual pages (manual.c). A new command is one
 // row here and one file in its room.
 #include <stdio.h>
 #include <string.h>

@@ -905,6 +905,29 @@ static void test_waiting_bytes_are_limited(void **unused)
     remove_model("a");
 }
 
+static void test_a_thread_that_hangs_is_not_alive(void **unused)
+{
+    struct stream s;
+    write_model("a", "fast");
+    struct host *h = start(&defaults);
+    for (int i = 0; i < 3; i++)
+        while (!host_is_alive(h)) // also without work: the question wakes it
+            usleep(1000);
+    submit(h, "a", "n=100000", &s);
+    wait_tokens(&s, 1);
+    pthread_mutex_lock(&s.mutex); // the next event's callback waits for it
+    while (host_is_alive(h))
+        usleep(1000);
+    assert_false(host_is_alive(h));
+    pthread_mutex_unlock(&s.mutex);
+    while (!host_is_alive(h))
+        usleep(1000);
+    host_cancel(h, s.job);
+    stream_fini(&s);
+    host_free(h);
+    remove_model("a");
+}
+
 static void test_free_with_open_jobs(void **unused)
 {
     struct stream s[8];
@@ -1033,6 +1056,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_new_settings_count_at_the_next_load),
         cmocka_unit_test(test_large_messages),
         cmocka_unit_test(test_waiting_bytes_are_limited),
+        cmocka_unit_test(test_a_thread_that_hangs_is_not_alive),
         cmocka_unit_test(test_free_with_open_jobs),
         cmocka_unit_test(test_many_clients),
         cmocka_unit_test(test_cards),
