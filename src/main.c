@@ -54,6 +54,8 @@ const struct command commands[] = {
      inspect_render, NULL, 1, 1},
     {"logits", NULL, "MODEL --ids IDS", "a model's numbers for given ids", NULL, inspect_logits, logits_flags,
      1, 1},
+    {"simulate", NULL, "[TRACE]", "traffic through the scheduler in virtual time, to plan slots and memory",
+     inspect_simulate, NULL, inspect_simulate_flags, 0, 1},
     {"runner", NULL, "", "the process of one model; started by serve, not by hand", NULL, runner_main, NULL,
      0, 0, .loads_options = true, .is_hidden = true},
     {"manual", NULL, "1|5", "a manual page; run by the build", manual_main, NULL, NULL, 1, 1,

@@ -11,7 +11,9 @@ int inspect_logits(int argc, char **argv);
 int inspect_tokenize(int argc, char **argv);
 int inspect_detokenize(int argc, char **argv);
 int inspect_render(int argc, char **argv);
-int inspect_import(const struct args *a); // FILE.gguf [NAME]
+int inspect_import(const struct args *a);   // FILE.gguf [NAME]
+int inspect_simulate(const struct args *a); // [TRACE]
+extern const struct args_flag inspect_simulate_flags[];
 
 // Opens the weights of a model by path or by imported name; *fd is the caller's.
 int inspect_open_model(const char *name, int *fd, struct err *err);
