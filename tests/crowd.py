@@ -145,8 +145,9 @@ def load(server):
 
 
 # ---- The runner ----
-def runner_of(server):
-    """The process of the loaded or loading model; None: there is none."""
+def runners_of(server):
+    """The live children of the server: a process for each model that is loaded or loading."""
+    found = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -154,8 +155,13 @@ def runner_of(server):
             with open("/proc/%s/stat" % name, encoding="ascii", errors="replace") as f:
                 state, parent = f.read().rsplit(")", 1)[1].split()[:2]
             if int(parent) == server.process.pid and state not in "ZX":
-                return int(name)
-    return None
+                found.append(int(name))
+    return found
+
+
+def runner_of(server):
+    """The process of the loaded or loading model; None: there is none."""
+    return next(iter(runners_of(server)), None)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,9 @@ const struct args_flag cli_show_flags[] = {
     {"template", 0, ARGS_SWITCH, NULL, "the chat template"},
     {"system", 0, ARGS_SWITCH, NULL, "the system message"},
     {"verbose", 'v', ARGS_SWITCH, NULL, "metadata and tensors too"},
+    {"memory", 0, ARGS_SWITCH, NULL, "the memory that it takes when loaded, and whether there is room"},
+    {"ctx", 0, ARGS_UINT, "N", "with --memory: for requests of that context"},
+    {"slots", 0, ARGS_UINT, "N", "with --memory: for that many requests at once"},
     {"json", 0, ARGS_SWITCH, NULL, "print the server's answer as JSON"},
     {NULL},
 };
@@ -214,6 +217,75 @@ bool show_print_text(const json_t *answer, const char *which)
     return true;
 }
 
+// ---- --memory ----
+static int ask_memory(const struct args *a, json_t **answer, struct err *err)
+{
+    struct strbuf body = STRBUF_INIT(64 << 10);
+    struct json_writer w = json_writer_make(&body);
+    json_begin_object(&w);
+    json_member_text(&w, "model", a->operands[0]);
+    json_key(&w, "memory");
+    json_begin_object(&w);
+    json_member_int(&w, "slots", (int64_t)MIN(args_uint(a, "slots", 0), (uint64_t)INT32_MAX));
+    json_member_int(&w, "num_ctx", (int64_t)MIN(args_uint(a, "ctx", 0), (uint64_t)INT32_MAX));
+    json_end_object(&w);
+    json_end_object(&w);
+    int rc = api_call("/api/show", strbuf_slice(&body), answer, err);
+    strbuf_fini(&body);
+    return rc;
+}
+
+static void add_mib(struct table *t, const char *name, const json_t *memory, const char *key)
+{
+    char text[40];
+    snprintf(text, sizeof text, "%8.1f MiB",
+             (double)json_integer_value(json_object_get(memory, key)) / (1 << 20));
+    table_add(t, name);
+    table_add(t, text);
+}
+
+static const char *fits_words(const char *fits)
+{
+    return fits == NULL                 ? "no"
+           : strcmp(fits, "now") == 0   ? "yes"
+           : strcmp(fits, "never") == 0 ? "no"
+                                        : "when other models have gone";
+}
+
+// A row for each part, the sum, and what there is.
+static void print_memory(const json_t *answer)
+{
+    const json_t *memory = json_object_get(answer, "memory");
+    const char *reduced = json_string_value(json_object_get(memory, "reduced"));
+    struct table t;
+    if (json_object_get(memory, "error") != NULL) {
+        printf("  cannot be loaded: %s\n", json_string_value(json_object_get(memory, "error")));
+        return;
+    }
+    table_init(&t, 2);
+    add_mib(&t, "weights", memory, "weights_bytes");
+    add_mib(&t, "cached tokens", memory, "pool_bytes");
+    add_mib(&t, "activations", memory, "scratch_bytes");
+    add_mib(&t, "process", memory, "process_bytes");
+    add_mib(&t, "server's buffers", memory, "front_bytes");
+    add_mib(&t, "sum", memory, "total_bytes");
+    print_section("Memory", &t);
+    table_init(&t, 2);
+    add_value(&t, "slots", json_object_get(memory, "slots"));
+    add_value(&t, "cached tokens", json_object_get(memory, "pool_tokens"));
+    add_value(&t, "type of cache", json_object_get(memory, "kv_type"));
+    add_value(&t, "context", json_object_get(memory, "context_length"));
+    if (reduced != NULL && reduced[0] != 0)
+        add_value(&t, "reduced", json_object_get(memory, "reduced"));
+    print_section("For", &t);
+    table_init(&t, 2);
+    add_mib(&t, "for all models", memory, "budget_bytes");
+    add_mib(&t, "available now", memory, "available_bytes");
+    table_add(&t, "fits");
+    table_add(&t, fits_words(json_string_value(json_object_get(memory, "fits"))));
+    print_section("Available", &t);
+}
+
 int cli_show(const struct args *a)
 {
     struct err err = {0};
@@ -229,7 +301,14 @@ int cli_show(const struct args *a)
         }
         which = texts[i];
     }
-    if (show_request(a->operands[0], args_has(a, "verbose"), &answer, &err) != 0)
+    bool memory = args_has(a, "memory");
+    if ((args_has(a, "ctx") || args_has(a, "slots")) && !memory) {
+        fprintf(stderr, "Error: '--ctx' and '--slots' go with '--memory'\n");
+        return 2;
+    }
+    int rc = memory ? ask_memory(a, &answer, &err)
+                    : show_request(a->operands[0], args_has(a, "verbose"), &answer, &err);
+    if (rc != 0)
         return api_fail(&err);
     if (args_has(a, "json")) {
         struct strbuf text = STRBUF_INIT(256 << 20);
@@ -237,6 +316,8 @@ int cli_show(const struct args *a)
         json_put_value(&w, answer);
         puts(strbuf_text(&text));
         strbuf_fini(&text);
+    } else if (memory) {
+        print_memory(answer);
     } else if (which != NULL) {
         show_print_text(answer, which);
     } else {

@@ -9,21 +9,41 @@
 #include "json/writer.h"
 #include "model/vocab.h"
 
+// Measured with glibc: program, libraries and their heap, and per entry the tokenizer's tables with what the
+// sampler keeps of the vocabulary.
+enum { PROCESS_BYTES = 10 << 20, BYTES_PER_TOKEN = 40, BYTES_PER_MERGE = 25 };
+
+static uint64_t process_bytes(const struct gguf *g, const struct hparams *h)
+{
+    const struct gguf_value *merges = gguf_find(g, "tokenizer.ggml.merges");
+    uint64_t n_merges = merges != NULL && merges->type == GGUF_ARRAY ? merges->count : 0;
+    return PROCESS_BYTES + (uint64_t)h->n_vocab * BYTES_PER_TOKEN + n_merges * BYTES_PER_MERGE;
+}
+
+static uint64_t kv_bytes_per_token(const struct hparams *h, enum kv_type type)
+{
+    struct kv_layout layout;
+    kv_layout_init(&layout, h, type);
+    return (layout.page_bytes + kvcache_bytes_per_page() + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
+}
+
+static uint64_t scratch_bytes(const struct hparams *h, uint32_t n_slots, int n_threads)
+{
+    n_slots = MAX(n_slots, 1u);
+    return decoder_scratch_bytes(h, ENGINE_MAX_PREFILL + n_slots, n_slots, n_threads);
+}
+
 int engine_plan(const struct gguf *g, const struct engine_options *o, struct engine_plan *out,
                 struct err *err)
 {
     struct hparams h;
     size_t weights_bytes;
-    struct kv_layout layout;
     if (weights_plan(g, &h, &weights_bytes, err) != 0)
         return -1;
-    kv_layout_init(&layout, &h, o->kv_type);
-    // Program and libraries, plus the tokenizer's tables (measured: about 180 bytes a token with its merges).
     *out = (struct engine_plan){.weights_bytes = weights_bytes,
-                                .kv_bytes_per_token = layout.page_bytes / KV_PAGE_TOKENS,
-                                .scratch_bytes = decoder_scratch_bytes(&h, ENGINE_MAX_PREFILL + o->n_slots,
-                                                                       MAX(o->n_slots, 1), o->n_threads),
-                                .process_bytes = (12u << 20) + (uint64_t)h.n_vocab * 180,
+                                .kv_bytes_per_token = kv_bytes_per_token(&h, o->kv_type),
+                                .scratch_bytes = scratch_bytes(&h, o->n_slots, o->n_threads),
+                                .process_bytes = process_bytes(g, &h),
                                 .train_context = h.n_ctx_train};
     return 0;
 }
@@ -157,18 +177,30 @@ static void put_tensors(struct json_writer *w, const struct gguf *g)
     json_end_array(w);
 }
 
+// What a plan for any slots, threads and KV type is made of: scratch memory grows by the same with each slot
+// and each thread.
 static int put_memory_plan(struct json_writer *w, const struct gguf *g, struct err *err)
 {
-    struct engine_options o = {.n_threads = 1, .kv_type = KV_F16, .n_slots = 1};
-    struct engine_plan plan;
-    if (engine_plan(g, &o, &plan, err) != 0)
+    struct hparams h;
+    size_t weights_bytes;
+    if (weights_plan(g, &h, &weights_bytes, err) != 0)
         return -1;
+    uint64_t one = scratch_bytes(&h, 1, 1), slot = scratch_bytes(&h, 2, 1) - one,
+             thread = scratch_bytes(&h, 1, 2) - one;
     json_key(w, "memory");
     json_begin_object(w);
-    json_member_int(w, "weights_bytes", (int64_t)plan.weights_bytes);
-    json_member_int(w, "kv_bytes_per_token", (int64_t)plan.kv_bytes_per_token);
-    json_member_int(w, "scratch_bytes", (int64_t)plan.scratch_bytes);
-    json_member_int(w, "process_bytes", (int64_t)plan.process_bytes);
+    json_member_int(w, "weights_bytes", (int64_t)weights_bytes);
+    json_key(w, "kv_bytes_per_token");
+    json_begin_object(w);
+    for (int type = 0; type < KV_TYPE_COUNT; type++)
+        json_member_int(w, kv_type_name((enum kv_type)type),
+                        (int64_t)kv_bytes_per_token(&h, (enum kv_type)type));
+    json_end_object(w);
+    json_member_int(w, "scratch_bytes", (int64_t)(one - slot - thread));
+    json_member_int(w, "scratch_bytes_per_slot", (int64_t)slot);
+    json_member_int(w, "scratch_bytes_per_thread", (int64_t)thread);
+    json_member_int(w, "process_bytes", (int64_t)process_bytes(g, &h));
+    json_member_int(w, "train_context", h.n_ctx_train);
     json_end_object(w);
     return 0;
 }

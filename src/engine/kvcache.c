@@ -11,6 +11,11 @@
 #include "base/map.h"
 #include "base/mem.h"
 
+size_t kvcache_bytes_per_page(void)
+{
+    return sizeof(struct kv_page) + 4 * sizeof(uint32_t); // at most four buckets a page
+}
+
 int kvcache_init(struct kvcache *c, const struct kv_layout *layout, uint32_t n_pages, struct err *err)
 {
     memset(c, 0, sizeof *c);

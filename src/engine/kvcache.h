@@ -37,6 +37,7 @@ struct kv_page {
     uint32_t tokens[KV_PAGE_TOKENS];
 };
 
+size_t kvcache_bytes_per_page(void); // of its own tables, beside the page itself
 int kvcache_init(struct kvcache *c, const struct kv_layout *layout, uint32_t n_pages, struct err *err);
 void kvcache_fini(struct kvcache *c);
 

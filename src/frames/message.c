@@ -34,6 +34,7 @@ int hello_decode(const void *bytes, size_t n, struct err *err)
 void open_options_encode(const struct open_options *o, struct strbuf *out)
 {
     pack_u32(out, o->n_threads);
+    pack_u32(out, o->n_slots);
     pack_text(out, o->kv_type);
     pack_text(out, o->cpu_level);
     pack_u8(out, o->log_level);
@@ -45,6 +46,7 @@ int open_options_decode(struct open_options *o, const void *bytes, size_t n, str
 {
     struct cursor c = cursor_make(bytes, n);
     o->n_threads = cursor_u32(&c);
+    o->n_slots = cursor_u32(&c);
     unpack_text_into(&c, o->kv_type, sizeof o->kv_type);
     unpack_text_into(&c, o->cpu_level, sizeof o->cpu_level);
     o->log_level = cursor_u8(&c);

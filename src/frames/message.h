@@ -49,9 +49,9 @@ enum { FRAMES_VERSION = 2 };
 #define FRAMES_MAX_REPLY_BYTES   (64ul << 20)
 
 struct open_options {
-    uint32_t n_threads;
-    char kv_type[16];   // "f16", ...
-    char cpu_level[16]; // "" the best of the machine
+    uint32_t n_threads, n_slots; // n_slots: that are hoped for, the plan is made for them
+    char kv_type[16];            // "f16", ...
+    char cpu_level[16];          // "" the best of the machine
     uint8_t log_level;
     bool log_json;
     bool use_sandbox;

@@ -57,6 +57,7 @@ void host_configure(struct host *h, const struct host_options *o, host_settings_
     free(h->kv_type);
     h->kv_type = xstrdup(o->kv_type != NULL ? o->kv_type : "f16");
     atomic_store(&h->stall_timeout_ns, o->stall_timeout_ns);
+    h->policy = policy;
     sched_configure(h->sched, &policy, now_ns);
     LIST_EACH(&h->models, node)
     {

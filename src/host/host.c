@@ -84,7 +84,7 @@ static void destroy(struct host *h)
 int host_new(struct host **out, const struct host_options *o, struct err *err)
 {
     struct host *h = xcalloc(1, sizeof *h);
-    struct sched_options policy = configure_policy(o);
+    h->policy = configure_policy(o);
     h->options = *o;
     h->kv_type = xstrdup(o->kv_type != NULL ? o->kv_type : "f16");
     h->cpu_level = xstrdup(o->cpu_level != NULL ? o->cpu_level : "");
@@ -92,7 +92,7 @@ int host_new(struct host **out, const struct host_options *o, struct err *err)
     h->next_id = 1;
     h->n_threads = choose_threads(o->n_threads);
     atomic_init(&h->stall_timeout_ns, o->stall_timeout_ns);
-    h->sched = sched_new(&policy);
+    h->sched = sched_new(&h->policy);
     list_init(&h->models);
     list_init(&h->jobs);
     list_init(&h->cancels);

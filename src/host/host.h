@@ -240,6 +240,27 @@ void host_metrics_fini(struct host_metrics *m);
 uint64_t host_resident_bytes(int pid);
 uint64_t host_swapped_bytes(int pid);
 
+// ---- The memory plan ----
+// From a model card's "memory": what a plan is made of.
+struct host_memory_facts {
+    uint64_t weights_bytes, process_bytes, kv_bytes_per_token;
+    uint64_t scratch_bytes, scratch_bytes_per_slot, scratch_bytes_per_thread;
+    uint32_t train_context;
+};
+struct host_memory_plan {
+    struct sched_sizes sizes; // as the model would be loaded; memory_bytes is the sum of the rows
+    int n_threads;
+    uint64_t weights_bytes, pool_bytes, scratch_bytes, process_bytes, front_bytes;
+    uint64_t budget_bytes;    // of all models together
+    uint64_t available_bytes; // of it, what no other model holds
+    bool fits_now;            // beside all that is loaded
+    bool can_fit;             // when idle models have gone
+};
+// How the model would be loaded now, with so many slots and so much context (0: as configured) if that is not
+// too much. Reads the machine's memory; any thread.
+void host_plan_memory(struct host *h, const struct host_model *model, const struct host_memory_facts *facts,
+                      uint32_t n_slots, uint32_t num_ctx, struct host_memory_plan *out);
+
 // ---- Model cards ----
 // Reads a model file's metadata in a short-lived sandboxed child. `*json` (owned) is an object:
 // "architecture", "parameter_count", "file_type" ("Q4_1"...), "context_length", "embedding_length",

@@ -113,8 +113,10 @@ static void push_opening(struct host *h, struct link *l)
     const struct hosted *hosted = l->model;
     pthread_mutex_lock(&h->mutex);
     int n_threads = hosted->n_threads > 0 ? MIN(hosted->n_threads, h->n_threads) : h->n_threads;
+    uint32_t n_slots = plan_wanted_slots(h, hosted->sched->options.num_parallel);
     pthread_mutex_unlock(&h->mutex);
     struct open_options open = {.n_threads = (uint32_t)n_threads,
+                                .n_slots = n_slots,
                                 .log_level = LOG_WARN,
                                 .log_json = log_is_json(),
                                 .use_sandbox = true};

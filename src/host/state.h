@@ -81,6 +81,7 @@ struct host {
     _Atomic int64_t stall_timeout_ns;
     int epoll_fd, wake_fd;
     struct sched *sched;
+    struct sched_options policy; // what it was told last
     struct list models, jobs, cancels, unloads;
     struct list to_cancel; // jobs with a reference, whose last event the host's thread has to deliver
     struct list comments;  // jobs that are told while they wait, the next one first (all as often)
@@ -108,6 +109,9 @@ struct sched_options configure_policy(const struct host_options *o);
 // With the mutex.
 const char *configure_kv_type(const struct host *h, const struct host_model_settings *settings);
 void configure_model(struct host *h, struct hosted *m, const struct host_model_settings *settings);
+
+// ---- plan.c ----
+uint32_t plan_wanted_slots(const struct host *h, uint32_t of_the_model); // with the mutex
 
 // ---- job.c ----
 struct job *job_new(struct host *h, struct hosted *m, const struct host_submission *s);

@@ -87,7 +87,8 @@ static int push_stats(struct runner *r, enum frame_type type)
 static int take_options(struct runner *r, const struct open_options *o, struct err *err)
 {
     r->options = (struct engine_options){.n_threads = (int)MIN(MAX(o->n_threads, 1u), 4096u),
-                                         .level = cpu_best_level()};
+                                         .level = cpu_best_level(),
+                                         .n_slots = o->n_slots};
     log_set_json(o->log_json);
     log_set_level((enum log_level)MIN(o->log_level, (uint8_t)LOG_ERROR));
     if (!kv_type_find(o->kv_type, &r->options.kv_type))

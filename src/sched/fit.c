@@ -92,3 +92,14 @@ int fit_refuse(const struct fit_wish *w, const struct sched_plan *plan, uint32_t
                    "at most %.2f GiB would fit",
                    need, have, pinned, have);
 }
+
+bool sched_fit(const struct sched_options *options, const struct sched_model_options *model,
+               const struct sched_plan *plan, uint32_t need_tokens, uint64_t room_bytes,
+               struct sched_sizes *sizes)
+{
+    struct fit_wish wish = {
+        .num_parallel = model->num_parallel > 0 ? model->num_parallel : options->num_parallel,
+        .context_length = model->context_length > 0 ? model->context_length : options->context_length,
+        .front_bytes = options->front_bytes};
+    return fit_sizes(&wish, plan, need_tokens, room_bytes, sizes);
+}

@@ -5,7 +5,12 @@
 
 #include "sched/sched.h"
 
-enum { FIT_AUTO_SLOTS = 4, FIT_SLOT_TOKENS = 4096, FIT_LEAST_POOL = 2048, FIT_PAGE_TOKENS = 16 };
+enum {
+    FIT_AUTO_SLOTS = SCHED_AUTO_SLOTS,
+    FIT_SLOT_TOKENS = 4096,
+    FIT_LEAST_POOL = 2048,
+    FIT_PAGE_TOKENS = 16
+};
 
 // What is asked for: of the model's own options, else of all models'.
 struct fit_wish {

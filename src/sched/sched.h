@@ -55,6 +55,8 @@ enum sched_priority {
     SCHED_PRIORITY_COUNT
 };
 
+enum { SCHED_AUTO_SLOTS = 4 };
+
 struct sched_options {
     uint32_t num_parallel;   // slots per model; 0: 4, or 1 when memory is short
     uint32_t max_queue;      // requests accepted but not running, over all models
@@ -306,6 +308,12 @@ void sched_on_time(struct sched *s, int64_t now_ns);
 // ---- What to do ----
 bool sched_next_action(struct sched *s, struct sched_action *out);
 int64_t sched_deadline_ns(const struct sched *s); // call sched_on_time then; INT64_MAX: nothing is due
+
+// What a model would be loaded with where room_bytes are free. Slots, context and what is reduced as
+// everywhere; need_tokens as a request's. False: it does not fit, *sizes is then the smallest.
+bool sched_fit(const struct sched_options *options, const struct sched_model_options *model,
+               const struct sched_plan *plan, uint32_t need_tokens, uint64_t room_bytes,
+               struct sched_sizes *sizes);
 
 // ---- Looking in ----
 struct sched_counts {

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "server/card.h"
 #include "server/fields.h"
+#include "server/memory.h"
 #include "server/modelfile.h"
 #include "server/models.h"
 #include "server/ollama.h"
@@ -15,12 +16,29 @@
 enum { MAX_SHOW_BYTES = 256 << 20, MAX_ARRAY = 1024 };
 
 struct show {
+    struct app *app;
     char *name;
     bool verbose;
     bool has_system;
     struct slice system;   // overlays: shown as if the Modelfile had them
     const json_t *options; // borrowed
+    bool has_memory;       // how it would be loaded, with these slots and context (0: as configured)
+    int64_t n_slots, num_ctx;
 };
+
+static void read_memory(struct show *s, struct fields *f, struct err *err)
+{
+    const json_t *wanted = fields_object(f, "memory", "MemoryRequest");
+    if (wanted == NULL)
+        return;
+    struct fields inner = fields_open(wanted, "MemoryRequest", err);
+    s->has_memory = true;
+    fields_int(&inner, "slots", &s->n_slots);
+    fields_int(&inner, "num_ctx", &s->num_ctx);
+    if (s->n_slots < 0 || s->n_slots > UINT16_MAX || s->num_ctx < 0 || s->num_ctx > UINT32_MAX / 2)
+        err_set(fields_fail(&inner), ERR_INVALID, "memory: slots or num_ctx is out of range");
+    f->failed = f->failed || inner.failed;
+}
 
 static int read_body(struct show *s, const json_t *body, struct err *err)
 {
@@ -31,6 +49,7 @@ static int read_body(struct show *s, const json_t *body, struct err *err)
     fields_bool(&f, "verbose", &s->verbose);
     s->has_system = fields_text(&f, "system", &s->system) && s->system.n > 0;
     fields_text(&f, "template", &ignored);
+    read_memory(s, &f, err);
     s->options = fields_object(&f, "options", "map[string]interface {}");
     struct slice text = model.n ? model : name;
     if (!f.failed && text.n == 0)
@@ -153,6 +172,8 @@ static void write_reply(struct strbuf *out, const struct show *s, const struct s
     json_key(&w, "capabilities");
     models_write_capabilities(&w, m, card);
     json_member_text(&w, "modified_at", modified);
+    if (s->has_memory)
+        memory_write(&w, s->app, m, card, (uint32_t)s->n_slots, (uint32_t)s->num_ctx);
     json_end_object(&w);
     json_decref(own);
     json_decref(messages);
@@ -176,7 +197,7 @@ static void rename_not_found(const char *name, struct err *err)
 void ollama_show(struct app *app, struct http_request *r)
 {
     struct err err = {0};
-    struct show s = {0};
+    struct show s = {.app = app};
     struct stored_model m = {0};
     struct strbuf out = STRBUF_INIT(MAX_SHOW_BYTES);
     json_t *body = fields_parse(http_request_body(r), "api.ShowRequest", "missing request body", &err);

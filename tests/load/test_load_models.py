@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from crowd import Client, ask, log_events, until
+from crowd import Client, ask, log_events, runners_of, until
 from served import PROGRAM, SMOLLM, clean_env, tiny_store
 
 
@@ -44,21 +44,6 @@ def loaded(server):
 
 def load(server, model):
     assert server.post("/api/generate", {"model": model}).status == 200
-
-
-def runners_of(server):
-    """The live children of the server."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open("/proc/%s/stat" % name, encoding="ascii", errors="replace") as f:
-                    state, parent = f.read().rsplit(")", 1)[1].split()[:2]
-            except OSError:
-                continue
-            if int(parent) == server.process.pid and state not in "ZX":
-                found.append(int(name))
-    return found
 
 
 def n_loads(server, model):

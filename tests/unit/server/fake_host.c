@@ -360,6 +360,14 @@ uint64_t host_swapped_bytes(int pid)
     return 0;
 }
 
+void host_plan_memory(struct host *h, const struct host_model *model, const struct host_memory_facts *facts,
+                      uint32_t n_slots, uint32_t num_ctx, struct host_memory_plan *out)
+{
+    *out = (struct host_memory_plan){.weights_bytes = facts->weights_bytes, .can_fit = true};
+    out->sizes.n_slots = n_slots;
+    out->sizes.context_length = num_ctx;
+}
+
 int host_read_card(int fd, bool verbose, char **json, struct err *err)
 {
     *json = xstrdup("{\"architecture\":\"llama\",\"parameter_count\":90432,\"context_length\":512,"
