@@ -416,7 +416,7 @@ def test_two_servers_pull_into_one_store(big, proxy, tmp_path, start):
 
 
 def test_a_server_that_stops_ends_its_pulls(big, proxy, tmp_path, start):
-    server = start(tmp_path / "store")
+    server = start(tmp_path / "store", DROVER_DRAIN_TIMEOUT="0")
     proxy.rules = [slowly]
     connection = start_pull(server, proxy.name("library/big"))
     wait_for(lambda: proxy.blob_bytes > 2 * MIB)
