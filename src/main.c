@@ -19,6 +19,18 @@ static const struct args_flag import_flags[] = {
     {NULL},
 };
 
+static const struct args_flag export_flags[] = {
+    {"output", 'o', ARGS_TEXT, "FILE.tar", "where to; - for standard output"},
+    {"models", 0, ARGS_TEXT, "DIRECTORY", "the store, instead of OLLAMA_MODELS"},
+    {NULL},
+};
+
+static const struct args_flag prune_flags[] = {
+    {"all", 0, ARGS_SWITCH, NULL, "also what is younger than an hour"},
+    {"models", 0, ARGS_TEXT, "DIRECTORY", "the store, instead of OLLAMA_MODELS"},
+    {NULL},
+};
+
 static const struct args_flag tokenize_flags[] = {
     {"plain", 0, ARGS_SWITCH, NULL, "read special tokens in the text as plain text"},
     {"bos", 0, ARGS_SWITCH, NULL, "put the token in front that begins a prompt, if the model wants one"},
@@ -40,12 +52,21 @@ static const struct args_flag logits_flags[] = {
 const struct command commands[] = {
     {"serve", "start", "", "serve the models of the store over HTTP", NULL, server_main, server_flags, 0, 0,
      .takes_options = true, .loads_options = true},
-    {"import", NULL, "FILE.gguf [NAME]", "copy a model file into the store, no server needed", inspect_import,
-     NULL, import_flags, 1, 2},
+    {"import", NULL, "FILE.gguf|FILE.tar [NAME]", "copy a model file, or what export wrote, into the store",
+     inspect_import, NULL, import_flags, 1, 2},
+    {"export", NULL, "MODEL... -o FILE.tar", "write models to a file, for machines without a network",
+     inspect_export, NULL, export_flags, 1, -1},
+    {"prune", NULL, "", "remove blobs of the store that no model uses", inspect_prune, NULL, prune_flags, 0,
+     0},
     {"run", NULL, "MODEL [PROMPT...]", "ask a model, or talk with it", cli_run, NULL, cli_run_flags, 1, -1},
     {"list", "ls", "[PREFIX]", "list the models", cli_list, NULL, cli_list_flags, 0, 1},
     {"ps", NULL, "[PREFIX]", "list the models that are loaded", cli_ps, NULL, cli_ps_flags, 0, 1},
     {"show", NULL, "MODEL", "tell about a model", cli_show, NULL, cli_show_flags, 1, 1},
+    {"pull", NULL, "MODEL", "get a model from a registry", cli_pull, NULL, cli_pull_flags, 1, 1},
+    {"push", NULL, "MODEL", "send a model to a registry", cli_push, NULL, cli_pull_flags, 1, 1},
+    {"create", NULL, "MODEL", "make a model from a Modelfile", cli_create, NULL, cli_create_flags, 1, 1},
+    {"cp", NULL, "SOURCE DESTINATION", "give a model a second name", cli_cp, NULL, NULL, 2, 2},
+    {"rm", NULL, "MODEL...", "delete models", cli_rm, NULL, NULL, 1, -1},
     {"stop", NULL, "MODEL", "unload a model", cli_stop, NULL, NULL, 1, 1},
     {"health", NULL, "", "whether the server is ready: exit code 0 or 1", cli_health, NULL, NULL, 0, 0},
     {"tokenize", NULL, "MODEL", "text on stdin to token ids", NULL, inspect_tokenize, tokenize_flags, 1, 1},

@@ -130,6 +130,28 @@ int api_get_text(const char *path, struct strbuf *answer, struct err *err)
     return rc;
 }
 
+int api_send(const char *method, const char *path, struct slice body, struct err *err)
+{
+    struct http_client_call call = {.method = method, .body = body};
+    if (body.n == 0)
+        call.body.at = NULL;
+    return call_json(&call, path, NULL, err);
+}
+
+int api_send_file(const char *path, const struct http_client_file *file, struct err *err)
+{
+    static const char *const headers[] = {"Content-Type: application/octet-stream",
+                                          "User-Agent: drover/" DROVER_VERSION, NULL};
+    char url[URL_BYTES];
+    struct http_client_reply reply = {0};
+    if (make_url(path, url, err) != 0)
+        return -1;
+    struct http_client_call call = {.method = "POST", .url = url, .headers = headers, .file = file};
+    int rc = request(&call, &reply, err);
+    http_client_reply_fini(&reply);
+    return rc;
+}
+
 int api_probe(const char *path, struct err *err)
 {
     char url[URL_BYTES];

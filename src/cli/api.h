@@ -16,6 +16,11 @@ int api_delete(const char *path, json_t **answer, struct err *err);
 // A GET whose answer is no JSON; `answer` is the caller's buffer.
 int api_get_text(const char *path, struct strbuf *answer, struct err *err);
 
+// Any method; what is answered beside the status does not matter.
+int api_send(const char *method, const char *path, struct slice body, struct err *err);
+struct http_client_file;
+int api_send_file(const char *path, const struct http_client_file *file, struct err *err); // POST
+
 // A GET that gives up after a few seconds of silence: 0 if the answer is a success.
 int api_probe(const char *path, struct err *err);
 

@@ -6,11 +6,17 @@
 
 #include "base/args.h"
 
-extern const struct args_flag cli_run_flags[], cli_list_flags[], cli_ps_flags[], cli_show_flags[];
+extern const struct args_flag cli_run_flags[], cli_list_flags[], cli_ps_flags[], cli_show_flags[],
+    cli_pull_flags[], cli_create_flags[];
 
-int cli_run(const struct args *a);  // MODEL [PROMPT...]
-int cli_list(const struct args *a); // [PREFIX]
-int cli_ps(const struct args *a);   // [PREFIX]
-int cli_show(const struct args *a); // MODEL
-int cli_stop(const struct args *a); // MODEL
+int cli_run(const struct args *a);    // MODEL [PROMPT...]
+int cli_list(const struct args *a);   // [PREFIX]
+int cli_ps(const struct args *a);     // [PREFIX]
+int cli_show(const struct args *a);   // MODEL
+int cli_stop(const struct args *a);   // MODEL
+int cli_pull(const struct args *a);   // MODEL
+int cli_push(const struct args *a);   // MODEL
+int cli_create(const struct args *a); // MODEL
+int cli_cp(const struct args *a);     // SOURCE DESTINATION
+int cli_rm(const struct args *a);     // MODEL...
 int cli_health(const struct args *a);

@@ -11,12 +11,14 @@
 #include "cli/api.h"
 #include "cli/chat.h"
 #include "cli/repl.h"
+#include "cli/pull.h"
 
 enum { MAX_PROMPT_BYTES = 32 << 20 };
 
 const struct args_flag cli_run_flags[] = {
     {"keepalive", 0, ARGS_TEXT, "DURATION", "how long the model stays loaded afterwards (5m, 0, -1)"},
     {"verbose", 0, ARGS_SWITCH, NULL, "statistics after each answer"},
+    {"insecure", 0, ARGS_SWITCH, NULL, "pull a missing model over plain http"},
     {"nowordwrap", 0, ARGS_SWITCH, NULL, "do not break long lines between words"},
     {"context-size", 0, ARGS_UINT, "N", "most tokens of prompt and answer together (num_ctx)"},
     {NULL},
@@ -58,8 +60,22 @@ static int fail(const struct err *err)
 {
     int rc = api_fail(err);
     if (err->code == ERR_NOT_FOUND)
-        fprintf(stderr, "'drover list' shows the models, 'drover import FILE.gguf NAME' adds one\n");
+        fprintf(stderr, "'drover list' shows the models, 'drover pull' and 'drover import' add one\n");
     return rc;
+}
+
+static int ask(struct chat *c, struct slice prompt, struct err *err)
+{
+    return prompt.n > 0 ? chat_generate(c, prompt, err) : chat_load(c, err);
+}
+
+// A model that the server has not is pulled. Fails with the first error, and why the pull failed behind it.
+static int pull(struct chat *c, const struct args *a, struct err *err)
+{
+    struct err first = *err, why = {0};
+    int rc = pull_model(c->model, args_has(a, "insecure"), &why);
+    err_clear(err);
+    return rc == 0 ? 0 : err_set(err, first.code, "%s, and pulling it failed: %s", first.message, why.message);
 }
 
 static int answer(struct chat *c, const struct args *a)
@@ -69,7 +85,9 @@ static int answer(struct chat *c, const struct args *a)
     bool is_interactive = a->n_operands == 1 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     int rc = gather_prompt(a, &prompt, &err);
     if (rc == 0)
-        rc = prompt.n > 0 ? chat_generate(c, strbuf_slice(&prompt), &err) : chat_load(c, &err);
+        rc = ask(c, strbuf_slice(&prompt), &err);
+    if (rc != 0 && err.code == ERR_NOT_FOUND && pull(c, a, &err) == 0)
+        rc = ask(c, strbuf_slice(&prompt), &err);
     strbuf_fini(&prompt);
     if (rc != 0)
         return fail(&err);

@@ -11,9 +11,14 @@ int inspect_logits(int argc, char **argv);
 int inspect_tokenize(int argc, char **argv);
 int inspect_detokenize(int argc, char **argv);
 int inspect_render(int argc, char **argv);
-int inspect_import(const struct args *a);   // FILE.gguf [NAME]
 int inspect_simulate(const struct args *a); // [TRACE]
 extern const struct args_flag inspect_simulate_flags[];
+int inspect_import(const struct args *a); // FILE.gguf|FILE.tar [NAME]
+int inspect_export(const struct args *a); // MODEL... -o FILE.tar
+int inspect_prune(const struct args *a);
+
+struct store;
+int inspect_import_archive(int fd, struct store *s, struct err *err);
 
 // Opens the weights of a model by path or by imported name; *fd is the caller's.
 int inspect_open_model(const char *name, int *fd, struct err *err);

@@ -33,4 +33,5 @@ void ollama_blob(struct app *app, struct http_request *r);
 void ollama_blob_begin(struct app *app, struct http_request *r);
 void ollama_create(struct app *app, struct http_request *r);
 void ollama_pull(struct app *app, struct http_request *r);
+void ollama_prune_at_start(struct app *app); // in the background
 void ollama_push(struct app *app, struct http_request *r);

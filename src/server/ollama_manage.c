@@ -4,12 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/options.h"
 #include "server/fields.h"
 #include "server/ollama.h"
 #include "server/reply.h"
 #include "server/transfer.h"
+#include "server/worker.h"
 #include "store/upload.h"
+
+enum { PRUNE_AGE_S = 3600 };
 
 static void answer(struct http_request *r, const struct err *err)
 {
@@ -132,4 +137,24 @@ void ollama_blob(struct app *app, struct http_request *r)
     else
         chore_start_with(app, r, finish, in ? in : begin(app, r),
                          incoming_free); // without a body no beginning
+}
+
+// ---- At start ----
+
+static void prune_old(void *user)
+{
+    struct app *app = user;
+    struct store_pruned pruned;
+    struct err err = {0};
+    if (store_prune(app->store, PRUNE_AGE_S, &pruned, &err) != 0)
+        log_warn("store", "nothing is pruned: %s", err.message);
+    else if (pruned.n_files > 0)
+        log_info("store", "pruned what no model uses files=%zu bytes=%llu", pruned.n_files,
+                 (unsigned long long)pruned.size_bytes);
+}
+
+void ollama_prune_at_start(struct app *app)
+{
+    if (!options_uint(OPT_NOPRUNE))
+        worker_push(app->worker, prune_old, app);
 }

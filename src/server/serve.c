@@ -25,6 +25,7 @@
 #include "server/chore.h"
 #include "server/config.h"
 #include "server/preload.h"
+#include "server/ollama.h"
 #include "server/reply.h"
 #include "server/request_id.h"
 #include "server/routes.h"
@@ -320,6 +321,7 @@ static int serve(struct service *service, const sigset_t *waited, struct err *er
     app.n_threads = n_threads;
     if (start_http(&http, &app, service, err) != 0 || start_agent(&agent, &app, err) != 0)
         goto out;
+    ollama_prune_at_start(&app);
     preload_models(&app);
     service_watch(service, host, http);
     int number = serve_until_signal(&app, service, waited);

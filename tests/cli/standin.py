@@ -19,6 +19,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.answer(None)
 
+    def do_HEAD(self):
+        self.answer(None)
+
+    def do_DELETE(self):
+        self.do_POST()
+
     def do_POST(self):
         self.answer(json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"null"))
 
