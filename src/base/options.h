@@ -71,6 +71,8 @@
       "f16|f32|bf16|q8_0: type of cached keys and values")                                                   \
     X(OPT_MEMORY_LIMIT, "memory_limit", OPTION_BYTES, "0", OPTION_AT_START,                                  \
       "most memory the models may use; 0: the machine's")                                                    \
+    X(OPT_EVENT_LOG, "event_log", OPTION_TEXT, "", OPTION_AT_START,                                          \
+      "file for what the scheduler sees and does; 'drover simulate FILE' replays it")                        \
     X(OPT_CPU, "cpu", OPTION_TEXT, "", OPTION_AT_START, "highest CPU level to use: ref, avx2, avx512vnni")   \
     X(OPT_LOG_FORMAT, "log_format", OPTION_CHOICE, "logfmt", OPTION_LIVE, "logfmt|json: form of the log")    \
     X(OPT_CONFIG, "config", OPTION_TEXT, "", OPTION_AT_START,                                                \

@@ -67,6 +67,8 @@ static void destroy(struct host *h)
     LIST_EACH_SAFE(&h->models, node, after)
     free_model(LIST_OWNER(node, struct hosted, all));
     sched_free(h->sched);
+    if (h->event_log != NULL)
+        fclose(h->event_log);
     history_fini(&h->history);
     if (h->epoll_fd >= 0)
         close(h->epoll_fd);
@@ -79,6 +81,24 @@ static void destroy(struct host *h)
     free(h->kv_type);
     free(h->cpu_level);
     free(h);
+}
+
+static void write_event(void *file, const char *line)
+{
+    fprintf(file, "%s\n", line);
+}
+
+// Line by line, so that it is whole up to the moment at which the server ends, however it does.
+static int open_event_log(struct host *h, const char *path, struct err *err)
+{
+    if (path == NULL || path[0] == 0)
+        return 0;
+    h->event_log = fopen(path, "we");
+    if (h->event_log == NULL)
+        return err_set(err, ERR_INVALID, "event_log: %s: %s", path, strerror(errno));
+    setvbuf(h->event_log, NULL, _IOLBF, 0);
+    sched_set_log(h->sched, write_event, h->event_log, clock_monotonic_ns());
+    return 0;
 }
 
 int host_new(struct host **out, const struct host_options *o, struct err *err)
@@ -106,7 +126,7 @@ int host_new(struct host **out, const struct host_options *o, struct err *err)
     pthread_mutex_init(&h->mutex, NULL);
     pthread_cond_init(&h->delivered, NULL);
     *out = NULL;
-    if (start_thread(h, err) != 0) {
+    if (open_event_log(h, o->event_log, err) != 0 || start_thread(h, err) != 0) {
         destroy(h);
         return -1;
     }
@@ -150,6 +170,7 @@ struct hosted *host_find_model(struct host *h, const struct host_model *wanted)
         m->kv_type = xstrdup(kv_type);
         m->first_name = xstrdup(wanted->name);
         m->sched = sched_add_model(h->sched, m);
+        sched_log_name(h->sched, m->sched, wanted->name);
         list_push(&h->models, &m->all);
     }
     if (m->sched->state == SCHED_ABSENT && m->sched->n_waiting == 0) { // else the host's thread may read them

@@ -36,6 +36,7 @@ struct host_options {
     uint64_t memory_limit_bytes; // 0: what the machine has
     const char *kv_type;         // "f16", ...
     const char *cpu_level;       // "" or NULL: the best
+    const char *event_log;       // file that the scheduler's events go to; "" or NULL: none
     uint64_t max_waiting_bytes;  // of queued requests; 256 MiB
 };
 

@@ -139,6 +139,7 @@ static struct host_options read_host_options(int n_threads)
         .memory_limit_bytes = options_uint(OPT_MEMORY_LIMIT),
         .kv_type = options_text(OPT_KV_CACHE_TYPE),
         .cpu_level = options_text(OPT_CPU),
+        .event_log = options_text(OPT_EVENT_LOG),
         .max_waiting_bytes = MAX_WAITING_BYTES,
     };
 }
