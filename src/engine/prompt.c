@@ -165,7 +165,7 @@ static int choose_template(struct chat *c, struct err *err)
         if (gotmpl_new(&c->go, slice_of(r->template_text), err) != 0)
             return -1;
         if (r->template_yields && model != NULL &&
-            traits_prefer_jinja(traits_of_go(c->go), c->source->traits)) {
+            traits_choose_jinja(GO_TEMPLATE_AUTOMATIC, traits_of_go(c->go), c->source->traits)) {
             gotmpl_free(c->go);
             c->go = NULL;
         }

@@ -35,7 +35,7 @@ struct request {
     char *variables_json;             // object of further template variables, or NULL
     char *template_text;              // overrides the model's own, or NULL
     enum template_kind template_kind; // the language of template_text
-    bool template_yields;       // to the model file's own where that can do more (see traits_prefer_jinja)
+    bool template_yields;       // to the model file's own where that can do more (see traits_choose_jinja)
     bool render_only;           // the answer is the prompt's text, nothing is computed
     bool bare_without_template; // a model file without template gets `prompt` itself instead of the default
                                 // template

@@ -22,5 +22,8 @@ int inspect_import_archive(int fd, struct store *s, struct err *err);
 
 // Opens the weights of a model by path or by imported name; *fd is the caller's.
 int inspect_open_model(const char *name, int *fd, struct err *err);
+// The same with the template that is stored beside the weights: *template_text is the caller's (free), NULL
+// where there is none.
+int inspect_open_template(const char *name, int *fd, char **template_text, struct err *err);
 // Appends all of standard input; ERR_TOO_LARGE beyond the buffer's cap.
 int inspect_read_input(struct strbuf *out, struct err *err);

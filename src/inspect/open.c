@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/options.h"
 #include "inspect/inspect.h"
 #include "store/store.h"
@@ -25,7 +26,7 @@ static int open_file(const char *path, int *fd, struct err *err)
     return 0;
 }
 
-static int open_stored(const char *name, int *fd, struct err *err)
+static int open_stored(const char *name, int *fd, char **template_text, struct err *err)
 {
     char directory[4096];
     struct store *s = NULL;
@@ -37,6 +38,8 @@ static int open_stored(const char *name, int *fd, struct err *err)
     if (store_open(&s, directory, err) == 0 && store_find(s, name, &m, err) == 0)
         rc = m.model_path != NULL ? open_file(m.model_path, fd, err)
                                   : err_set(err, ERR_FORMAT, "model '%s' has no weights", name);
+    if (rc == 0 && m.template_text != NULL && template_text != NULL)
+        *template_text = xstrdup(m.template_text);
     stored_model_fini(&m);
     store_close(s);
     return rc;
@@ -50,13 +53,20 @@ static bool ends_with(const char *text, const char *end)
 
 int inspect_open_model(const char *name, int *fd, struct err *err)
 {
+    return inspect_open_template(name, fd, NULL, err);
+}
+
+int inspect_open_template(const char *name, int *fd, char **template_text, struct err *err)
+{
     struct err why = {0};
     bool is_file = access(name, F_OK) == 0;
     bool looks_like_path = name[0] == '/' || name[0] == '.' || ends_with(name, ".gguf");
     *fd = -1;
+    if (template_text != NULL)
+        *template_text = NULL;
     if (is_file && looks_like_path)
         return open_file(name, fd, err);
-    if (open_stored(name, fd, &why) == 0)
+    if (open_stored(name, fd, template_text, &why) == 0)
         return 0;
     bool is_no_name = why.code == ERR_INVALID || why.code == ERR_NOT_FOUND;
     if (is_no_name && is_file)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // `drover render`: a conversation as the prompt that a model's chat template makes of it, without weights and
-// without a server. The template comes out of the model's file, or from a file of its own (`.jinja`), which
-// has no tokens: `bos_token` and `eos_token` may be members of the input then.
+// without a server. The template is the one that the server would use: the stored one, or that of the model's
+// file. Or it comes from a file of its own (`.jinja`, `.gotmpl`), which has no tokens: `bos_token` and
+// `eos_token` may be members of the input then.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,12 +11,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/options.h"
 #include "base/strbuf.h"
 #include "gguf/gguf.h"
 #include "inspect/inspect.h"
 #include "json/json.h"
 #include "model/vocab.h"
 #include "text/template.h"
+#include "text/traits.h"
 
 enum { MAX_CONVERSATION_BYTES = 32 << 20, MAX_SHOWN_BYTES = 64 << 20, MAX_SOURCE_BYTES = 4 << 20 };
 
@@ -23,22 +26,38 @@ static const char usage[] =
     "Usage: drover render MODEL|FILE < conversation\n\n"
     "Prints the prompt that the chat template makes of a conversation, a JSON object on standard input:\n"
     "{\"messages\": [...], \"tools\": [...], \"add_generation_prompt\": true}. Other members become "
-    "variables.\n"
-    "FILE is a GGUF file or a template (.jinja).\n";
+    "variables;\n"
+    "a Go template takes \"think\", and \"prompt\" with \"suffix\".\n"
+    "MODEL's template is the stored one or that of its file, as the server would choose. FILE is a GGUF "
+    "file\n"
+    "or a template: Jinja (.jinja) or Go (.gotmpl).\n";
 
 // A template and the tokens it may name.
 struct source {
+    struct gotmpl *go; // NULL: `template` is used
     struct template *template;
     struct tokenizer *tokenizer; // NULL: a template alone
 };
 
 static void source_fini(struct source *s)
 {
+    gotmpl_free(s->go);
     template_free(s->template);
     tokenizer_free(s->tokenizer);
 }
 
-static int read_jinja(const char *path, struct source *s, struct err *err)
+static bool ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n > m && strcmp(name + n - m, end) == 0;
+}
+
+static int parse(struct source *s, struct slice text, bool is_go, struct err *err)
+{
+    return is_go ? gotmpl_new(&s->go, text, err) : template_new(&s->template, text, err);
+}
+
+static int read_template(const char *path, struct source *s, struct err *err)
 {
     int rc = -1;
     FILE *f = fopen(path, "rbe");
@@ -49,7 +68,7 @@ static int read_jinja(const char *path, struct source *s, struct err *err)
     }
     size_t n = fread(text, 1, MAX_SOURCE_BYTES, f);
     rc = ferror(f) ? err_set(err, ERR_INVALID, "%s: %s", path, strerror(errno))
-                   : template_new(&s->template, slice_make(text, n), err);
+                   : parse(s, slice_make(text, n), ends_with(path, ".gotmpl"), err);
 out:
     if (f != NULL)
         fclose(f);
@@ -71,25 +90,41 @@ static int choose_template(const struct gguf *g, bool has_tools, struct slice *o
     return 0;
 }
 
+// As the server does: a stored template goes before the file's, unless it is a Go template and that does
+// more.
+static int choose_stored(const struct gguf *g, struct slice stored, struct source *s, struct err *err)
+{
+    bool is_go = traits_text_is_go(stored);
+    struct slice own;
+    if (vocab_chat_template(g, NULL, &own, err) != 0 || parse(s, stored, is_go, err) != 0)
+        return -1;
+    if (!is_go || own.n == 0 ||
+        !traits_choose_jinja(traits_read_option(options_text(OPT_GO_TEMPLATE)), traits_of_go(s->go),
+                             traits_of_jinja(own)))
+        return 0;
+    gotmpl_free(s->go);
+    s->go = NULL;
+    return template_new(&s->template, own, err);
+}
+
 static int read_model(const char *model, bool has_tools, struct source *s, struct err *err)
 {
     struct gguf *g = NULL;
     struct slice text;
+    char *stored = NULL;
     int fd = -1, rc = -1;
-    if (inspect_open_model(model, &fd, err) != 0)
+    if (inspect_open_template(model, &fd, &stored, err) != 0)
         return -1;
-    if (gguf_open(&g, fd, err) == 0 && vocab_load(&s->tokenizer, g, err) == 0 &&
-        choose_template(g, has_tools, &text, err) == 0)
-        rc = template_new(&s->template, text, err);
+    if (gguf_open(&g, fd, err) == 0 && vocab_load(&s->tokenizer, g, err) == 0) {
+        if (stored != NULL)
+            rc = choose_stored(g, slice_of(stored), s, err);
+        else if (choose_template(g, has_tools, &text, err) == 0)
+            rc = template_new(&s->template, text, err);
+    }
     gguf_close(g);
     close(fd);
+    free(stored);
     return rc;
-}
-
-static bool is_jinja(const char *name)
-{
-    size_t n = strlen(name);
-    return n > 6 && strcmp(name + n - 6, ".jinja") == 0;
 }
 
 static int check_input(const json_t *input, struct err *err)
@@ -117,8 +152,26 @@ static struct slice token_text(const struct tokenizer *t, uint32_t id)
     return t == NULL || id == TOKEN_NONE ? slice_make("", 0) : tokenizer_text(t, id);
 }
 
+static int render_go(const struct source *s, const json_t *input, struct strbuf *out, struct err *err)
+{
+    const json_t *think = json_object_get(input, "think");
+    struct gotmpl_input in = {
+        .messages = json_object_get(input, "messages"),
+        .tools = json_object_get(input, "tools"),
+        .prompt = json_slice(json_object_get(input, "prompt")),
+        .suffix = json_slice(json_object_get(input, "suffix")),
+        .is_think_set = json_is_boolean(think) || json_is_string(think),
+        .think = json_is_true(think) || json_is_string(think),
+        .now_s = clock_wall_ns() / NS_PER_S,
+    };
+    in.think_level = json_is_string(think) ? json_slice(think) : slice_of(in.think ? "medium" : "");
+    return gotmpl_render(s->go, &in, out, err);
+}
+
 static int render(const struct source *s, json_t *input, struct strbuf *out, struct err *err)
 {
+    if (s->go != NULL)
+        return render_go(s, input, out, err);
     json_t *messages = json_incref(json_object_get(input, "messages"));
     json_t *tools = json_incref(json_object_get(input, "tools"));
     struct template_input in = {
@@ -150,7 +203,9 @@ static int run(const char *model, struct strbuf *input_text, struct strbuf *out,
     }
     if (rc == 0) {
         bool has_tools = json_array_size(json_object_get(input, "tools")) > 0;
-        rc = is_jinja(model) ? read_jinja(model, &s, err) : read_model(model, has_tools, &s, err);
+        rc = ends_with(model, ".jinja") || ends_with(model, ".gotmpl")
+                 ? read_template(model, &s, err)
+                 : read_model(model, has_tools, &s, err);
         if (rc != 0)
             err_prefix(err, "%s", model);
     }

@@ -56,8 +56,5 @@ void ask_read_stream(struct ask *a, struct fields *f, bool by_default);
 void ask_read_ollama(struct ask *a, struct fields *f);
 // Ollama's messages: content is a string.
 void ask_read_messages(struct ask *a, struct fields *f);
-// A Go text/template, as far as one can tell one from Jinja: what TEMPLATE layers of Ollama hold. Actions
-// begin with '.', '$', a literal, a keyword or a function of Go's; a text without any action is one too.
-bool ask_template_is_go(struct slice text);
 // A message {role, content} at the end of `messages`; the role in lower case.
 void ask_push_message(json_t *messages, struct slice role, struct slice content);

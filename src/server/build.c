@@ -121,13 +121,13 @@ static void set_template(struct request *r, const struct ask *a, const struct st
 {
     struct slice stored = slice_of(m->template_text ? m->template_text : "");
     struct slice used = a->template_text.n ? a->template_text : stored;
-    bool is_go = used.n > 0 && ask_template_is_go(used), is_stored = a->template_text.n == 0;
-    enum models_go_template wanted = models_go_template();
-    if (used.n == 0 || (is_go && is_stored && wanted == MODELS_GO_NEVER && a->suffix.n == 0))
+    bool is_go = used.n > 0 && traits_text_is_go(used), is_stored = a->template_text.n == 0;
+    enum go_template_use wanted = models_go_template();
+    if (used.n == 0 || (is_go && is_stored && wanted == GO_TEMPLATE_NEVER && a->suffix.n == 0))
         return;
     r->template_text = xstrndup(used.at, used.n);
     r->template_kind = is_go ? TEMPLATE_GO : TEMPLATE_JINJA;
-    r->template_yields = is_go && is_stored && wanted == MODELS_GO_AUTOMATIC && a->suffix.n == 0;
+    r->template_yields = is_go && is_stored && wanted == GO_TEMPLATE_AUTOMATIC && a->suffix.n == 0;
 }
 
 // What Ollama's templates get beside messages and tools.

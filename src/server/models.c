@@ -8,9 +8,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
-#include "base/option_value.h"
 #include "base/options.h"
-#include "server/ask.h"
 
 static bool ends_with(const char *text, const char *tail)
 {
@@ -94,12 +92,9 @@ bool models_can_complete(const struct stored_model *m, const json_t *card)
     return true;
 }
 
-enum models_go_template models_go_template(void)
+enum go_template_use models_go_template(void)
 {
-    const char *text = options_text(OPT_GO_TEMPLATE);
-    if (text[0] == 0 || strcmp(text, "auto") == 0)
-        return MODELS_GO_AUTOMATIC;
-    return option_value_is_true(text) ? MODELS_GO_ALWAYS : MODELS_GO_NEVER;
+    return traits_read_option(options_text(OPT_GO_TEMPLATE));
 }
 
 struct template_traits models_stored_traits(const struct stored_model *m)
@@ -107,7 +102,7 @@ struct template_traits models_stored_traits(const struct stored_model *m)
     struct template_traits traits = {0};
     struct gotmpl *t = NULL;
     struct err ignored = {0};
-    if (m->template_text && ask_template_is_go(slice_of(m->template_text)) &&
+    if (m->template_text && traits_text_is_go(slice_of(m->template_text)) &&
         gotmpl_new(&t, slice_of(m->template_text), &ignored) == 0)
         traits = traits_of_go(t);
     gotmpl_free(t);
@@ -121,12 +116,10 @@ static struct slice file_template(const json_t *card)
 
 bool models_prefer_file_template(const struct stored_model *m, const json_t *card)
 {
-    enum models_go_template wanted = models_go_template();
-    if (!m->template_text || file_template(card).n == 0 || !ask_template_is_go(slice_of(m->template_text)))
+    if (!m->template_text || file_template(card).n == 0 || !traits_text_is_go(slice_of(m->template_text)))
         return false;
-    return wanted == MODELS_GO_NEVER ||
-           (wanted == MODELS_GO_AUTOMATIC &&
-            traits_prefer_jinja(models_stored_traits(m), traits_of_jinja(file_template(card))));
+    return traits_choose_jinja(models_go_template(), models_stored_traits(m),
+                               traits_of_jinja(file_template(card)));
 }
 
 // Only what this server does: no tools, thinking or vision yet, whatever a template could say.

@@ -14,9 +14,7 @@ int models_find(struct app *app, const char *name, struct stored_model *out, str
 // The object "details". `card` may be NULL; `has_lengths`: with context_length and embedding_length.
 void models_write_details(struct json_writer *w, const struct stored_model *m, const json_t *card,
                           bool has_lengths);
-enum models_go_template { MODELS_GO_AUTOMATIC, MODELS_GO_ALWAYS, MODELS_GO_NEVER };
-// Whether stored Go templates are used: OPT_GO_TEMPLATE.
-enum models_go_template models_go_template(void);
+enum go_template_use models_go_template(void); // what OPT_GO_TEMPLATE says now
 // What the stored Go template takes; nothing where there is none or it cannot be read.
 struct template_traits models_stored_traits(const struct stored_model *m);
 // The stored Go template stands back: the option says never, or the template in the file can do more.

@@ -16,7 +16,7 @@
 #include "server/ollama.h"
 #include "server/transfer.h"
 #include "store/draft.h"
-#include "text/gotmpl.h"
+#include "text/traits.h"
 
 enum { MAX_LAYER_BYTES = 4 << 20 };
 
@@ -176,7 +176,7 @@ static int check_template(struct slice text, struct err *err)
 {
     struct gotmpl *t = NULL;
     struct err why = {0};
-    if (ask_template_is_go(text) && gotmpl_new(&t, text, &why) != 0)
+    if (traits_text_is_go(text) && gotmpl_new(&t, text, &why) != 0)
         return err_set(err, ERR_INVALID, "template error: %s", why.message);
     gotmpl_free(t);
     return 0;
