@@ -72,7 +72,8 @@ static void take_text(const struct chat *c, struct slice text, struct tokens *ou
         strbuf_reset(c->text);
     for (size_t i = 0; i < r->n_context_ids; i++) {
         tokens_push(out, r->context_ids[i]);
-        if (c->text != NULL && r->context_ids[i] < tokenizer_n_tokens(t))
+        bool begins = i == 0 && r->context_ids[i] == tokenizer_bos(t); // is no text
+        if (c->text != NULL && !begins && r->context_ids[i] < tokenizer_n_tokens(t))
             strbuf_push_slice(c->text, tokenizer_piece(t, r->context_ids[i], true));
     }
     if (c->text != NULL)
