@@ -82,7 +82,7 @@ bool traits_text_is_go(struct slice text)
 // ---- The traits ----
 static bool has(struct slice text, const char *word)
 {
-    return text.n > 0 && memmem(text.at, text.n, word, strlen(word)) != NULL;
+    return text.at != NULL && memmem(text.at, text.n, word, strlen(word)) != NULL;
 }
 
 struct template_traits traits_of_go(const struct gotmpl *t)
