@@ -47,7 +47,7 @@ static void put_size(struct head *h, uint64_t size)
         return;
     }
     for (size_t i = 0; i < sizeof h->size; i++) // binary, marked by the highest bit
-        h->size[sizeof h->size - 1 - i] = i < 8 ? (char)(size >> (8 * i)) : 0;
+        h->size[sizeof h->size - 1 - i] = (char)(i < 8 ? size >> (8 * i) : 0);
     h->size[0] = (char)0x80;
 }
 
