@@ -125,6 +125,7 @@ int host_new(struct host **out, const struct host_options *o, struct err *err)
     strbuf_init(&h->message, FRAMES_MAX_REQUEST_BYTES);
     pthread_mutex_init(&h->mutex, NULL);
     pthread_cond_init(&h->delivered, NULL);
+    limit_sweep();
     *out = NULL;
     if (open_event_log(h, o->event_log, err) != 0 || start_thread(h, err) != 0) {
         destroy(h);

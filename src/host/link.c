@@ -170,6 +170,7 @@ void link_load(struct host *h, struct link *l, const struct sched_sizes *sizes)
     struct load_options o = {sizes->n_slots, sizes->pool_tokens, sizes->context_length};
     strbuf_reset(&h->message);
     load_options_encode(&o, &h->message);
+    limit_set(&l->limit, l->child.pid, sizes->memory_bytes, h->n_threads, l->model->name);
     link_push(h, l, FRAME_LOAD);
 }
 
@@ -447,6 +448,7 @@ void link_on_process(struct host *h, struct link *l)
     epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, l->child.process_fd, NULL);
     spawn_reap(&l->child, how, sizeof how);
     l->process_gone = true;
+    limit_remove(&l->limit);
     turns_forget(h, l);
     if (!asked)
         log_error("host", "the runner of %s (process %d) has unexpectedly stopped: %s", l->model->name, pid,
@@ -467,6 +469,7 @@ void link_free(struct host *h, struct link *l)
     if (!l->process_gone) {
         spawn_kill(&l->child);
         spawn_reap(&l->child, how, sizeof how);
+        limit_remove(&l->limit);
     }
     wire_fini(&l->wire);
     list_remove(&l->all);

@@ -171,6 +171,16 @@ void memory_read(struct memory_reading *out, const char *root)
     read_hierarchy(out, root, true);
 }
 
+bool memory_find_group(bool is_v2, const char *root, char *out, size_t out_bytes)
+{
+    struct hierarchy h = {.is_v2 = is_v2};
+    if (!find_mount(&h, root) || !find_group(&h, root))
+        return false;
+    strip_mount_root(&h);
+    int n = snprintf(out, out_bytes, "%s%s%s", root, h.mount, h.group);
+    return n > 0 && (size_t)n < out_bytes && access(out, W_OK) == 0;
+}
+
 uint64_t memory_budget(const struct memory_reading *reading, uint64_t held_bytes, uint64_t limit_bytes)
 {
     uint64_t reserve = MIN(MAX(reading->total_bytes / 10, 64ul << 20), 1ul << 30);

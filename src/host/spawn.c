@@ -18,10 +18,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/mem.h"
+
 enum {
     NICE_SERVING = 5,
     NICE_LOADING = 10,
-    OOM_SCORE = 500,
+    OOM_SCORE = 500, // at least, and so much above the front's
+    MAX_OOM_SCORE = 1000,
     SOCKET_FD = 3,
     MODEL_FD = 4,
     FREE_FD = 16,
@@ -66,14 +69,21 @@ static int start(struct child *out, int socket_fd, int model_fd, struct err *err
     return rc == 0 ? 0 : err_set(err, ERR_INTERNAL, "cannot start a model runner: %s", strerror(rc));
 }
 
+// When memory is short all the same, a model goes before the server does.
 static void raise_oom_score(pid_t pid)
 {
     char path[64];
+    int own = 0;
+    FILE *f = fopen("/proc/self/oom_score_adj", "re");
+    if (f != NULL && fscanf(f, "%d", &own) != 1)
+        own = 0;
+    if (f != NULL)
+        fclose(f);
     snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    if (dprintf(fd, "%d", OOM_SCORE) < 0)
+    if (dprintf(fd, "%d", MIN(MAX(own, 0) + OOM_SCORE, MAX_OOM_SCORE)) < 0)
         errno = 0; // a hardened /proc: the default score stays
     close(fd);
 }

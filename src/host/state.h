@@ -16,6 +16,7 @@
 #include "frames/wire.h"
 #include "host/history.h"
 #include "host/host.h"
+#include "host/limit.h"
 #include "host/spawn.h"
 #include "sched/sched.h"
 
@@ -147,6 +148,7 @@ struct link {
     struct list all; // host.links
     struct hosted *model;
     struct child child;
+    struct limit limit;
     struct wire wire;
     bool said_hello;
     bool socket_open;   // watched and in use

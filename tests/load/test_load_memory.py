@@ -2,6 +2,8 @@
 """Memory: what a model will take is known before it is loaded, and never more is taken than there is."""
 import contextlib
 import json
+import os
+import pathlib
 import re
 import subprocess
 import threading
@@ -143,6 +145,70 @@ def test_three_models_never_hold_more_than_the_limit_and_none_is_killed(start, s
     assert most[0] <= limit
     assert "unexpectedly" not in server.log.read_text()
     until(lambda: server.running() == 0, "nothing runs")
+
+
+@pytest.fixture
+def group_of_1_gib():
+    """A memory group (v1) of that size below ours, as a directory."""
+    with open("/proc/self/cgroup", encoding="ascii") as f:
+        own = next((line.split(":", 2)[2].strip() for line in f if "memory" in line.split(":")[1].split(",")), None)
+    group = pathlib.Path("/sys/fs/cgroup/memory%s/drover-test-%d" % (own, os.getpid()))
+    try:
+        group.mkdir()
+    except OSError as e:
+        pytest.skip("no memory group can be made here: %s" % e)
+    (group / "memory.limit_in_bytes").write_text(str(1024 * MIB))
+    yield group
+    until(lambda: not (group / "cgroup.procs").read_text(), "all processes of the group are gone")
+    for inner in group.glob("drover-runner-*"):
+        inner.rmdir()
+    group.rmdir()
+
+
+def test_no_oom_kill_in_a_memory_group_of_1_gib(start, store, group_of_1_gib):
+    """The limit is found by itself; three models in turn and at once, and one with a pool that is filled."""
+    need(*FILES)
+    server = start(store, OLLAMA_NUM_PARALLEL="2", OLLAMA_CONTEXT_LENGTH="2048", DROVER_SWAP_AFTER="1s", DROVER_MIN_RESIDENT="1s")
+    (group_of_1_gib / "cgroup.procs").write_text(str(server.process.pid))
+    assert sum(plan_of(server, model)["total_bytes"] for model in FILES) > plan_of(server, "qwen")["budget_bytes"]
+    assert plan_of(server, "qwen")["budget_bytes"] < 1024 * MIB
+    replies = [generate(server, model, prompt(1, 200)) for model in list(FILES) * 2]
+    threads = [threading.Thread(target=lambda i=i: replies.append(generate(server, list(FILES)[i % 3], prompt(i, 1500)))) for i in range(9)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert [r.status for r in replies] == [200] * 15, [r.text for r in replies if r.status != 200]
+    for name in ("memory.oom_control", *[str(p.relative_to(group_of_1_gib) / "memory.oom_control") for p in group_of_1_gib.glob("drover-runner-*")]):
+        assert not re.search(r"^oom_kill [1-9]", (group_of_1_gib / name).read_text(), re.M)
+    assert "unexpectedly" not in server.log.read_text()
+    server.stop()
+
+
+def test_a_runner_goes_before_the_server_and_has_a_limit_of_its_own(start, store):
+    need("smollm2")
+    server = start(store)
+    assert generate(server, "smollm2", "Hi").status == 200
+    pid = runner_of(server)
+
+    def score(of):
+        return int(pathlib.Path("/proc/%d/oom_score_adj" % of).read_text())
+
+    assert score(pid) > score(server.process.pid)
+    line = re.search(r'memory limit of a runner pid=%d model=smollm2:latest mib=(\d+) by=\\?"([^"\\]+)' % pid, server.log.read_text())
+    if line is None:
+        pytest.skip("a sanitizer build sets no limits")
+    assert line[2] != "none"
+    plan = plan_of(server, "smollm2")["total_bytes"] // MIB
+    assert plan < int(line[1]) < 1.1 * plan + 128
+    if line[2] == "RLIMIT_DATA":
+        limits = pathlib.Path("/proc/%d/limits" % pid).read_text()
+        assert int(re.search(r"Max data size +(\d+)", limits)[1]) // MIB == int(line[1])
+    else:
+        assert "drover-runner-%d" % pid in pathlib.Path("/proc/%d/cgroup" % pid).read_text()
+        where = next(pathlib.Path("/sys/fs/cgroup").glob("**/drover-runner-%d" % pid))
+        server.post("/api/generate", {"model": "smollm2", "keep_alive": 0})
+        until(lambda: not where.exists(), "the group goes with the process")
 
 
 def anonymous(pid):
