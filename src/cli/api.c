@@ -7,10 +7,16 @@
 #include <string.h>
 
 #include "base/options.h"
+#include "json/writer.h"
 #include "net/client.h"
 #include "net/hosts.h"
 
-enum { PROBE_TIMEOUT_S = 5, MAX_LINE_BYTES = 8 << 20, URL_BYTES = HOSTS_URL_BYTES + 256 };
+enum {
+    PROBE_TIMEOUT_S = 5,
+    MAX_LINE_BYTES = 8 << 20,
+    MAX_PRINTED_BYTES = 64 << 20,
+    URL_BYTES = HOSTS_URL_BYTES + 256
+};
 
 static const char *const json_headers[] = {"Content-Type: application/json",
                                            "User-Agent: drover/" DROVER_VERSION, NULL};
@@ -232,6 +238,27 @@ int api_stream(const char *path, struct slice body, const volatile sig_atomic_t 
     strbuf_fini(&s.rest);
     http_client_reply_fini(&reply);
     return rc;
+}
+
+const char *api_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+uint64_t api_number(const json_t *object, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(object, key));
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+void api_print_json(const json_t *value)
+{
+    struct strbuf text = STRBUF_INIT(MAX_PRINTED_BYTES);
+    struct json_writer w = json_writer_make(&text);
+    json_put_value(&w, value);
+    puts(strbuf_text(&text));
+    strbuf_fini(&text);
 }
 
 int api_fail(const struct err *err)

@@ -31,5 +31,10 @@ typedef int api_line_fn(void *user, const json_t *line, struct err *err);
 int api_stream(const char *path, struct slice body, const volatile sig_atomic_t *cancel, api_line_fn *on_line,
                void *user, struct err *err);
 
+// Members of an answer: "" and 0 for what is absent or of another type.
+const char *api_text(const json_t *object, const char *key);
+uint64_t api_number(const json_t *object, const char *key);
+void api_print_json(const json_t *value); // a line on stdout
+
 // Prints "Error: ..." on stderr; returns 1, the exit code.
 int api_fail(const struct err *err);

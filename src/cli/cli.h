@@ -7,7 +7,7 @@
 #include "base/args.h"
 
 extern const struct args_flag cli_run_flags[], cli_list_flags[], cli_ps_flags[], cli_show_flags[],
-    cli_pull_flags[], cli_create_flags[];
+    cli_queue_flags[], cli_top_flags[], cli_pull_flags[], cli_create_flags[];
 
 int cli_run(const struct args *a);    // MODEL [PROMPT...]
 int cli_list(const struct args *a);   // [PREFIX]
@@ -19,4 +19,8 @@ int cli_push(const struct args *a);   // MODEL
 int cli_create(const struct args *a); // MODEL
 int cli_cp(const struct args *a);     // SOURCE DESTINATION
 int cli_rm(const struct args *a);     // MODEL...
+int cli_queue(const struct args *a);
+int cli_why(const struct args *a);    // ID
+int cli_cancel(const struct args *a); // ID
+int cli_top(const struct args *a);
 int cli_health(const struct args *a);

@@ -9,7 +9,6 @@
 #include "cli/api.h"
 #include "cli/format.h"
 #include "cli/table.h"
-#include "json/writer.h"
 
 const struct args_flag cli_list_flags[] = {
     {"json", 0, ARGS_SWITCH, NULL, "print the server's answer as JSON"}, {NULL}};
@@ -19,48 +18,27 @@ const struct args_flag cli_ps_flags[] = {
     {"wide", 'w', ARGS_SWITCH, NULL, "also state, slots, queue and KV pool of each"},
     {NULL}};
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
-static uint64_t number_of(const json_t *object, const char *key)
-{
-    json_int_t value = json_integer_value(json_object_get(object, key));
-    return value > 0 ? (uint64_t)value : 0;
-}
-
-static void print_json(const json_t *value)
-{
-    struct strbuf text = STRBUF_INIT(64 << 20);
-    struct json_writer w = json_writer_make(&text);
-    json_put_value(&w, value);
-    puts(strbuf_text(&text));
-    strbuf_fini(&text);
-}
-
 static void add_id(struct table *t, const json_t *model)
 {
     char id[13];
-    snprintf(id, sizeof id, "%.12s", text_of(model, "digest"));
+    snprintf(id, sizeof id, "%.12s", api_text(model, "digest"));
     table_add(t, id);
 }
 
 static void add_size(struct table *t, const json_t *model)
 {
     char text[FORMAT_BYTES];
-    format_size(number_of(model, "size"), text);
+    format_size(api_number(model, "size"), text);
     table_add(t, text);
 }
 
 static void add_installed(struct table *t, const json_t *model)
 {
     char when[FORMAT_BYTES] = "Never";
-    int64_t modified = format_parse_time(text_of(model, "modified_at"));
+    int64_t modified = format_parse_time(api_text(model, "modified_at"));
     if (modified != INT64_MIN)
         format_when(modified, clock_wall_ns(), when);
-    table_add(t, text_of(model, "name"));
+    table_add(t, api_text(model, "name"));
     add_id(t, model);
     add_size(t, model);
     table_add(t, when);
@@ -69,8 +47,8 @@ static void add_installed(struct table *t, const json_t *model)
 static void add_running(struct table *t, const json_t *model)
 {
     char where[FORMAT_BYTES], context[FORMAT_BYTES], until[FORMAT_BYTES] = "Never";
-    uint64_t size = number_of(model, "size"), on_gpu = number_of(model, "size_vram");
-    int64_t now = clock_wall_ns(), expires = format_parse_time(text_of(model, "expires_at"));
+    uint64_t size = api_number(model, "size"), on_gpu = api_number(model, "size_vram");
+    int64_t now = clock_wall_ns(), expires = format_parse_time(api_text(model, "expires_at"));
     unsigned gpu_percent = size > 0 ? (unsigned)((double)on_gpu * 100 / (double)size + 0.5) : 0;
     if (on_gpu == 0 || size == 0)
         snprintf(where, sizeof where, "100%% CPU");
@@ -78,12 +56,12 @@ static void add_running(struct table *t, const json_t *model)
         snprintf(where, sizeof where, "100%% GPU");
     else
         snprintf(where, sizeof where, "%u%%/%u%% CPU/GPU", 100 - gpu_percent, gpu_percent);
-    snprintf(context, sizeof context, "%llu", (unsigned long long)number_of(model, "context_length"));
+    snprintf(context, sizeof context, "%llu", (unsigned long long)api_number(model, "context_length"));
     if (expires != INT64_MIN && expires <= now)
         snprintf(until, sizeof until, "Stopping...");
     else if (expires != INT64_MIN)
         format_when(expires, now, until);
-    table_add(t, text_of(model, "name"));
+    table_add(t, api_text(model, "name"));
     add_id(t, model);
     add_size(t, model);
     table_add(t, where);
@@ -95,17 +73,17 @@ static void add_running(struct table *t, const json_t *model)
 static void add_running_wide(struct table *t, const json_t *model)
 {
     char text[FORMAT_BYTES];
-    uint64_t total = number_of(model, "kv_tokens_total");
+    uint64_t total = api_number(model, "kv_tokens_total");
     add_running(t, model);
-    table_add(t, text_of(model, "state"));
-    snprintf(text, sizeof text, "%llu/%llu", (unsigned long long)number_of(model, "running"),
-             (unsigned long long)number_of(model, "slots"));
+    table_add(t, api_text(model, "state"));
+    snprintf(text, sizeof text, "%llu/%llu", (unsigned long long)api_number(model, "running"),
+             (unsigned long long)api_number(model, "slots"));
     table_add(t, text);
-    snprintf(text, sizeof text, "%llu", (unsigned long long)number_of(model, "queued"));
+    snprintf(text, sizeof text, "%llu", (unsigned long long)api_number(model, "queued"));
     table_add(t, text);
     if (total > 0)
         snprintf(text, sizeof text, "%.0f%%",
-                 100.0 * (double)number_of(model, "kv_tokens_used") / (double)total);
+                 100.0 * (double)api_number(model, "kv_tokens_used") / (double)total);
     else
         snprintf(text, sizeof text, "-");
     table_add(t, text);
@@ -118,9 +96,9 @@ static void print_notes(const json_t *models)
     json_t *model;
     json_array_foreach(models, i, model)
     {
-        const char *note = text_of(model, "reduced");
+        const char *note = api_text(model, "reduced");
         if (note[0] != 0)
-            fprintf(stderr, "%s: %s\n", text_of(model, "name"), note);
+            fprintf(stderr, "%s: %s\n", api_text(model, "name"), note);
     }
 }
 
@@ -135,7 +113,7 @@ static int print_models(const struct args *a, const char *path, const char *cons
     if (api_call(path, slice_of(NULL), &answer, &err) != 0)
         return api_fail(&err);
     if (args_has(a, "json")) {
-        print_json(answer);
+        api_print_json(answer);
         json_decref(answer);
         return 0;
     }
@@ -144,7 +122,7 @@ static int print_models(const struct args *a, const char *path, const char *cons
         table_add(&t, headers[i]);
     json_array_foreach(json_object_get(answer, "models"), i, model)
     {
-        if (strncasecmp(text_of(model, "name"), prefix, strlen(prefix)) == 0)
+        if (strncasecmp(api_text(model, "name"), prefix, strlen(prefix)) == 0)
             add(&t, model);
     }
     table_print(&t, "", stdout);

@@ -16,7 +16,7 @@ def at(**delta):
 def test_help_names_every_command(run):
     p = run("--help")
     assert p.returncode == 0 and p.stderr == b""
-    for name in ("serve", "import", "run", "list", "ps", "show", "stop", "tokenize", "detokenize", "logits", "simulate"):
+    for name in ("serve", "import", "run", "list", "ps", "show", "stop", "queue", "why", "cancel", "top", "tokenize", "detokenize", "logits", "simulate"):
         assert p.stdout.count(("\n  %s " % name).encode()) == 1
         one = run(name, "--help")
         assert one.returncode == 0 and one.stdout.startswith(b"Usage: drover %s " % name.encode())
