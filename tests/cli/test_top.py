@@ -64,7 +64,7 @@ def test_one_picture(run, busy):
         "gemma3:latest    ready    2/4      1         12%    0.0         1.2 GB    Forever\n"
         "\n" + TABLE +
         "\n"
-        "ENDED       OUTCOME    MODEL            WAITED    FIRST    TOTAL    TOKENS\n"
+        "ENDED      OUTCOME    MODEL            WAITED    FIRST    TOTAL    TOKENS\n"
         "o?[31m-0    stop       gemma3:latest    3.2 s     3.4 s    5.1 s    80\n")
     assert run("top").stdout == p.stdout  # no terminal
 
