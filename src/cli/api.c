@@ -116,12 +116,6 @@ int api_call(const char *path, struct slice body, json_t **answer, struct err *e
     return call_json(&call, path, answer, err);
 }
 
-int api_delete(const char *path, json_t **answer, struct err *err)
-{
-    struct http_client_call call = {.method = "DELETE"};
-    return call_json(&call, path, answer, err);
-}
-
 int api_get_text(const char *path, struct strbuf *answer, struct err *err)
 {
     char url[URL_BYTES];

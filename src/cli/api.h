@@ -12,7 +12,6 @@
 
 // `answer` (may be NULL) gets the body's value, the caller's. An empty `body` makes it a GET.
 int api_call(const char *path, struct slice body, json_t **answer, struct err *err);
-int api_delete(const char *path, json_t **answer, struct err *err);
 // A GET whose answer is no JSON; `answer` is the caller's buffer.
 int api_get_text(const char *path, struct strbuf *answer, struct err *err);
 

@@ -136,7 +136,7 @@ int cli_cancel(const struct args *a)
 {
     struct err err = {0};
     char path[PATH_BYTES];
-    if (make_path(a->operands[0], path, &err) != 0 || api_delete(path, NULL, &err) != 0)
+    if (make_path(a->operands[0], path, &err) != 0 || api_send("DELETE", path, slice_of(NULL), &err) != 0)
         return api_fail(&err);
     return 0;
 }
