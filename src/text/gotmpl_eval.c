@@ -174,7 +174,7 @@ static struct gotmpl_value call(struct gotmpl_run *r, struct gotmpl_value dot, c
     size_t i = 0;
     for (const struct gotmpl_node *a = args; a != NULL && at != NULL && !r->failed; a = a->next, i++)
         at[i] = eval_arg(r, dot, i < n_fixed ? row->fixed[i] : row->rest, a);
-    if (final.is_given && !r->failed)
+    if (final.is_given && at != NULL && !r->failed)
         at[i] = fit(r, final.value, i < n_fixed ? row->fixed[i] : row->rest);
     if (r->failed)
         return gotmpl_invalid();

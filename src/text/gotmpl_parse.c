@@ -466,7 +466,7 @@ static struct gotmpl_node *else_list(struct parser *p, enum gotmpl_node_type typ
         return list;
     }
     list = item_list(p, &closing);
-    if (!p->failed && closing->type != GOTMPL_NODE_END)
+    if (!p->failed && closing != NULL && closing->type != GOTMPL_NODE_END)
         return fail(p, "expected end; found {{else}}");
     return list;
 }
@@ -483,7 +483,7 @@ static struct gotmpl_node *control(struct parser *p, enum gotmpl_node_type type,
         n->body = item_list(p, &closing);
     }
     p->range_depth -= type == GOTMPL_NODE_RANGE;
-    if (!p->failed && closing->type == GOTMPL_NODE_ELSE)
+    if (!p->failed && closing != NULL && closing->type == GOTMPL_NODE_ELSE)
         n->other = else_list(p, type, context, closing);
     p->nesting--;
     p->known.n = n_known;
@@ -549,7 +549,7 @@ static void define_body(struct parser *p, struct slice name, const char *context
     learn(p, slice_of("$"));
     if (descend(p))
         root = item_list(p, &closing);
-    if (!p->failed && closing->type != GOTMPL_NODE_END)
+    if (!p->failed && closing != NULL && closing->type != GOTMPL_NODE_END)
         fail(p, "unexpected {{else}} in %s", context);
     if (!p->failed)
         add_def(p, name, root);
