@@ -223,12 +223,19 @@ int blob_writer_open(struct blob_writer **out, const char *directory, struct err
     }
     if (directory_make(blobs, err) != 0)
         goto out;
+    int lock = pins_lock_store(directory, false, err); // so that nobody prunes it before it is pinned
+    if (lock < 0)
+        goto out;
     w->fd = mkostemp(w->path, O_CLOEXEC);
-    if (w->fd < 0) {
-        fail(err, blobs);
+    int rc = w->fd < 0 ? fail(err, blobs) : flock(w->fd, LOCK_SH | LOCK_NB);
+    close(lock);
+    if (w->fd < 0)
+        goto out;
+    if (rc != 0) {
+        unlink(w->path);
+        err_set(err, ERR_INTERNAL, "%s: cannot be locked: %s", w->path, strerror(errno));
         goto out;
     }
-    flock(w->fd, LOCK_SH | LOCK_NB); // pinned, see pins.h; nobody else knows the file yet
     w->sha = EVP_MD_CTX_new();
     if (w->sha == NULL || EVP_DigestInit_ex(w->sha, EVP_sha256(), NULL) != 1) {
         unlink(w->path);
@@ -260,50 +267,88 @@ void blob_writer_digest(const struct blob_writer *w, char digest[BLOB_DIGEST_BYT
     hex_of(sum, digest + 7);
 }
 
-// Whether the store has the blob in the size of ours; then it is pinned.
-static bool is_known(struct blob_writer *w, const char *digest, struct pins *pins)
+// The name is given only if nobody has it: 0, 1 when somebody has, or -1.
+static int rename_unless_there(const char *from, const char *to, struct err *err)
 {
-    char path[BLOB_PATH_BYTES];
-    struct stat ours, theirs;
-    struct err ignored = {0};
-    blob_path(w->directory, digest, path);
-    if (fstat(w->fd, &ours) != 0 || stat(path, &theirs) != 0 || ours.st_size != theirs.st_size)
-        return false;
-    if (pins != NULL)
-        return pins_add(pins, digest, &ignored) == 0;
-    utimensat(AT_FDCWD, path, NULL, 0); // in use: not to be swept away as old
-    return true;
+    int rc = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    if (rc != 0 && (errno == EINVAL || errno == ENOSYS)) { // not every file system can
+        rc = link(from, to);
+        if (rc == 0)
+            unlink(from);
+    }
+    if (rc == 0)
+        return 0;
+    return errno == EEXIST ? 1 : fail(err, to);
 }
 
-int blob_settle(const char *directory, int fd, const char *temporary, const char *path, struct err *err)
+static bool have_same_size(int fd, const char *path)
 {
-    if (fsync(fd) != 0) // the long part, before anything is locked
-        return fail(err, temporary);
-    int lock = pins_lock_store(directory, false, err);
+    struct stat ours, theirs;
+    return fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_size == theirs.st_size;
+}
+
+// A blob of another size under our name is broken, and goes.
+static int replace_broken(const char *directory, const char *from, const char *to, struct err *err)
+{
+    int lock = pins_lock_store(directory, true, err);
+    int rc = lock < 0 ? -1 : rename(from, to) == 0 ? 0 : fail(err, to);
+    if (lock >= 0)
+        close(lock);
+    return rc;
+}
+
+// With the store locked. 1: a broken blob is in the way.
+static int name_blob(const struct blob_settling *s, const char *path, struct pins *pins, bool *is_new,
+                     struct err *err)
+{
+    int rc = rename_unless_there(s->temporary, path, err);
+    *is_new = rc == 0;
+    if (rc == 0)
+        flock(s->fd, LOCK_SH); // a download had it exclusively; nobody can take it while the store is locked
+    if (rc != 1)
+        return rc;
+    if (!have_same_size(s->fd, path))
+        return 1;
+    if (pins != NULL && pins_add(pins, s->digest, err) != 0)
+        return -1;
+    utimensat(AT_FDCWD, path, NULL, 0); // in use: not to be swept away as old
+    unlink(s->temporary);
+    return 0;
+}
+
+int blob_settle(const struct blob_settling *s, struct pins *pins, bool *is_new, struct err *err)
+{
+    char path[BLOB_PATH_BYTES];
+    blob_path(s->directory, s->digest, path);
+    *is_new = true;
+    if (fchmod(s->fd, 0644) != 0 || fsync(s->fd) != 0) // the long part, before anything is locked
+        return fail(err, s->temporary);
+    int lock = pins_lock_store(s->directory, false, err);
     if (lock < 0)
         return -1;
-    int rc = settle(fd, temporary, path, err);
-    if (rc == 0)
-        flock(fd, LOCK_SH); // a download had it exclusively; nobody can take it while the store is locked
+    int rc = name_blob(s, path, pins, is_new, err);
     close(lock);
+    if (rc == 1) {
+        *is_new = true;
+        rc = replace_broken(s->directory, s->temporary, path, err);
+    }
+    if (rc == 0)
+        directory_sync(path);
     return rc;
 }
 
 int blob_writer_commit(struct blob_writer *w, struct pins *pins, char digest[BLOB_DIGEST_BYTES], bool *is_new,
                        struct err *err)
 {
-    char path[BLOB_PATH_BYTES];
-    int rc = 0;
+    bool is_ours = false;
     blob_writer_digest(w, digest);
-    blob_path(w->directory, digest, path);
-    bool was_there = is_known(w, digest, pins);
+    const struct blob_settling s = {w->directory, digest, w->path, w->fd};
+    int rc = blob_settle(&s, pins, &is_ours, err);
     if (is_new != NULL)
-        *is_new = !was_there;
-    if (was_there)
+        *is_new = is_ours;
+    if (rc != 0)
         unlink(w->path);
-    else
-        rc = blob_settle(w->directory, w->fd, w->path, path, err);
-    if (rc == 0 && !was_there && pins != NULL) {
+    if (rc == 0 && is_ours && pins != NULL) {
         pins_take(pins, w->fd);
         w->fd = -1;
     }

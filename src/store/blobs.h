@@ -28,16 +28,23 @@ void digest_of(struct slice bytes, char hex[65]);
 struct blob_writer;
 int blob_writer_open(struct blob_writer **out, const char *directory, struct err *err);
 int blob_writer_push(struct blob_writer *w, struct slice bytes, struct err *err);
-// Syncs and renames; `digest` gets the name. A blob that is there already is kept and its time refreshed.
-// With `pins` (may be NULL) the blob is pinned. *is_new (may be NULL): it was not there. Frees `w`, also on
+// `digest` gets the name. A blob that is there already is kept and its time refreshed. With `pins` (may be
+// NULL) the blob is pinned. *is_new (may be NULL): it was not there. Frees `w`, also on
 // failure.
 int blob_writer_commit(struct blob_writer *w, struct pins *pins, char digest[BLOB_DIGEST_BYTES], bool *is_new,
                        struct err *err);
 // What was pushed has this digest, so far. For who must compare before committing.
 void blob_writer_digest(const struct blob_writer *w, char digest[BLOB_DIGEST_BYTES]);
 void blob_writer_drop(struct blob_writer *w);
-// Gives a written file its name as a blob, see pins.h. fd stays open, with a shared lock.
-int blob_settle(const char *directory, int fd, const char *temporary, const char *path, struct err *err);
+struct blob_settling {
+    const char *directory, *digest;
+    const char *temporary; // its path until now
+    int fd;                // the file, locked; stays open, locked shared
+};
+// Syncs a written file and gives it its name as a blob, see pins.h. A blob that has the name already stays,
+// is pinned in place of ours (`pins` may be NULL), and *is_new is false. A name is never taken from a file
+// that somebody may have pinned. On failure the temporary file is still there.
+int blob_settle(const struct blob_settling *s, struct pins *pins, bool *is_new, struct err *err);
 // Writes a whole blob from memory.
 int blob_write(const char *directory, struct slice bytes, struct pins *pins, char digest[BLOB_DIGEST_BYTES],
                bool *is_new, struct err *err);

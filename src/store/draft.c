@@ -133,26 +133,24 @@ int draft_inherit(struct draft *d, const char *from, struct err *err)
 {
     struct model_name name;
     struct err why = {0};
+    struct manifest_text m;
     char path[4096], display[640];
-    char *text = NULL;
-    size_t n = 0;
     if (name_parse(&name, from, err) != 0)
         return -1;
     store_adopt_name(d->store, &name);
     name_format(&name, display);
     manifest_path(store_directory(d->store), &name, path);
-    if (file_read(path, MANIFEST_MAX_BYTES, &text, &n, &why) != 0)
-        return why.code == ERR_NOT_FOUND ? err_set(err, ERR_NOT_FOUND, "model '%s' not found", from)
-                                         : err_set(err, why.code, "%s", why.message);
-    json_t *manifest = json_parse_first(slice_make(text, n), &why);
-    int rc = manifest != NULL ? manifest_pin(store_directory(d->store), manifest, d->pins, &why) : -1;
+    int rc = manifest_open(store_directory(d->store), path, d->pins, &m, &why);
     if (rc == 0)
-        rc = inherit_config(d, json_object_get(manifest, "config"), &why);
+        rc = inherit_config(d, json_object_get(m.value, "config"), &why);
     if (rc == 0)
-        rc = inherit_layers(d, json_object_get(manifest, "layers"), display, &why);
-    json_decref(manifest);
-    free(text);
-    return rc == 0 ? 0 : err_set(err, ERR_FORMAT, "model '%s' is broken: %s", from, why.message);
+        rc = inherit_layers(d, json_object_get(m.value, "layers"), display, &why);
+    manifest_text_fini(&m);
+    if (rc == 0)
+        return 0;
+    return why.code == ERR_NOT_FOUND
+               ? err_set(err, ERR_NOT_FOUND, "model '%s' not found", from)
+               : err_set(err, ERR_FORMAT, "model '%s' is broken: %s", from, why.message);
 }
 
 // ---- From a file ----

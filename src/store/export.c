@@ -23,12 +23,10 @@ enum { PIECE_BYTES = 1 << 20, MAX_SUMS_BYTES = 16 << 20 };
 
 struct model_text {
     char path[TAR_NAME_BYTES];
-    char *bytes;
-    size_t n;
+    struct manifest_text text;
 };
 
-struct export
-{
+struct packing {
     struct store *store;
     int fd;
     struct pins *pins;
@@ -41,7 +39,7 @@ struct export
     uint64_t done_bytes, total_bytes;
 };
 
-static int take_model(struct export *x, const char *text, struct err *err)
+static int take_model(struct packing *x, const char *text, struct err *err)
 {
     struct model_name name;
     struct err why = {0};
@@ -51,25 +49,22 @@ static int take_model(struct export *x, const char *text, struct err *err)
         return -1;
     store_adopt_name(x->store, &name);
     manifest_path(store_directory(x->store), &name, path);
-    if (file_read(path, MANIFEST_MAX_BYTES, &m->bytes, &m->n, &why) != 0)
-        return why.code == ERR_NOT_FOUND ? err_set(err, ERR_NOT_FOUND, "model '%s' not found", text)
-                                         : err_set(err, why.code, "%s", why.message);
+    int rc = manifest_open(store_directory(x->store), path, x->pins, &m->text, &why);
     x->n_models++;
+    if (rc != 0)
+        return why.code == ERR_NOT_FOUND
+                   ? err_set(err, ERR_NOT_FOUND, "model '%s' not found", text)
+                   : err_set(err, why.code, "model '%s' is broken: %s", text, why.message);
     snprintf(m->path, sizeof m->path, "manifests/%s/%s/%s/%s", name.host, name.ns, name.model, name.tag);
-    json_t *manifest = json_parse_first(slice_make(m->bytes, m->n), &why);
-    int rc = manifest == NULL ? -1 : manifest_pin(store_directory(x->store), manifest, x->pins, &why);
-    if (rc == 0)
-        rc = references_of_manifest(manifest, x->digests, &why);
-    json_decref(manifest);
-    return rc == 0 ? 0 : err_set(err, ERR_FORMAT, "model '%s' is broken: %s", text, why.message);
+    return references_of_manifest(m->text.value, x->digests, err);
 }
 
-static void note_sum(struct export *x, const char *hex, const char *path)
+static void note_sum(struct packing *x, const char *hex, const char *path)
 {
     strbuf_printf(&x->sums, "%s  %s\n", hex, path);
 }
 
-static int copy_bytes(struct export *x, int from, uint64_t size, EVP_MD_CTX *sha, struct err *err)
+static int copy_bytes(struct packing *x, int from, uint64_t size, EVP_MD_CTX *sha, struct err *err)
 {
     char *piece = xmalloc(PIECE_BYTES);
     int rc = 0;
@@ -101,7 +96,7 @@ static int check_sum(EVP_MD_CTX *sha, const char *digest, struct err *err)
                : err_set(err, ERR_FORMAT, "blob %s is damaged: its bytes have digest sha256:%s", digest, hex);
 }
 
-static int open_blob(struct export *x, const char *digest, uint64_t *size, struct err *err)
+static int open_blob(struct packing *x, const char *digest, uint64_t *size, struct err *err)
 {
     char path[BLOB_PATH_BYTES];
     struct stat st;
@@ -117,7 +112,7 @@ static int open_blob(struct export *x, const char *digest, uint64_t *size, struc
     return fd;
 }
 
-static int write_blob(struct export *x, const char *digest, struct err *err)
+static int write_blob(struct packing *x, const char *digest, struct err *err)
 {
     char name[TAR_NAME_BYTES];
     uint64_t size = 0;
@@ -141,14 +136,14 @@ static int write_blob(struct export *x, const char *digest, struct err *err)
     return rc;
 }
 
-static int write_text(struct export *x, const char *name, struct slice bytes, struct err *err)
+static int write_text(struct packing *x, const char *name, struct slice bytes, struct err *err)
 {
     return tar_write_head(x->fd, name, bytes.n, err) == 0 && tar_write_all(x->fd, bytes, err) == 0
                ? tar_write_padding(x->fd, bytes.n, err)
                : -1;
 }
 
-static int write_archive(struct export *x, struct err *err)
+static int write_archive(struct packing *x, struct err *err)
 {
     const char *digest;
     json_t *value;
@@ -159,7 +154,7 @@ static int write_archive(struct export *x, struct err *err)
     }
     for (size_t i = 0; i < x->n_models; i++) {
         char hex[65];
-        struct slice bytes = slice_make(x->models[i].bytes, x->models[i].n);
+        struct slice bytes = slice_make(x->models[i].text.bytes, x->models[i].text.n);
         digest_of(bytes, hex);
         note_sum(x, hex, x->models[i].path);
         if (write_text(x, x->models[i].path, bytes, err) != 0)
@@ -170,7 +165,7 @@ static int write_archive(struct export *x, struct err *err)
     return write_text(x, "SHA256SUMS", strbuf_slice(&x->sums), err) == 0 ? tar_write_end(x->fd, err) : -1;
 }
 
-static void add_sizes(struct export *x)
+static void add_sizes(struct packing *x)
 {
     const char *digest;
     json_t *value;
@@ -187,7 +182,7 @@ static void add_sizes(struct export *x)
 int store_export(struct store *s, const char *const *names, size_t n_names, int fd,
                  store_progress_fn *progress, void *user, struct err *err)
 {
-    struct export x = {.store = s, .fd = fd, .progress = progress, .user = user};
+    struct packing x = {.store = s, .fd = fd, .progress = progress, .user = user};
     int rc = 0;
     x.pins = pins_new(store_directory(s));
     x.digests = json_object();
@@ -199,7 +194,7 @@ int store_export(struct store *s, const char *const *names, size_t n_names, int 
     if (rc == 0)
         rc = write_archive(&x, err);
     for (size_t i = 0; i < x.n_models; i++)
-        free(x.models[i].bytes);
+        manifest_text_fini(&x.models[i].text);
     free(x.models);
     strbuf_fini(&x.sums);
     json_decref(x.digests);

@@ -26,36 +26,15 @@ static int find_manifest(struct store *s, const char *text, struct model_name *n
     return 0;
 }
 
-int manifest_pin(const char *directory, const json_t *manifest, struct pins *pins, struct err *err)
-{
-    json_t *set = json_object(), *value;
-    const char *digest;
-    int rc = references_of_manifest(manifest, set, err);
-    json_object_foreach(set, digest, value)
-    {
-        if (rc == 0)
-            rc = pins_add(pins, digest, err);
-    }
-    json_decref(set);
-    return rc;
-}
-
 static int copy_manifest(const char *directory, const char *from, const char *to, struct err *err)
 {
-    char *text = NULL;
-    size_t n = 0;
+    struct manifest_text m;
     struct pins *pins = pins_new(directory);
-    json_t *manifest = NULL;
-    int rc = file_read(from, MANIFEST_MAX_BYTES, &text, &n, err);
-    if (rc == 0) {
-        manifest = json_parse_first(slice_make(text, n), err);
-        rc = manifest != NULL ? manifest_pin(directory, manifest, pins, err) : -1;
-    }
+    int rc = manifest_open(directory, from, pins, &m, err);
     if (rc == 0)
-        rc = file_write(to, slice_make(text, n), err);
+        rc = file_write(to, slice_make(m.bytes, m.n), err);
+    manifest_text_fini(&m);
     pins_free(pins);
-    json_decref(manifest);
-    free(text);
     return rc;
 }
 
@@ -72,9 +51,9 @@ int store_copy(struct store *s, const char *source, const char *destination, str
         return 0;
     if (copy_manifest(store_directory(s), from_path, to_path, &why) == 0)
         return 0;
-    if (why.code == ERR_NOT_FOUND && access(from_path, F_OK) != 0)
+    if (why.code == ERR_NOT_FOUND)
         return err_set(err, ERR_NOT_FOUND, "model \"%s\" not found", source);
-    return err_set(err, why.code == ERR_NOT_FOUND ? ERR_FORMAT : why.code, "%s", why.message);
+    return err_set(err, why.code, "%s", why.message);
 }
 
 // The directories above a manifest, while they are empty.

@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "json/json.h"
 #include "json/writer.h"
 #include "store/blobs.h"
+#include "store/references.h"
 
 enum { MAX_TEXT_BYTES = 4 << 20 };
 
@@ -225,6 +227,53 @@ void stored_model_fini(struct stored_model *m)
     free(m->licenses);
     free(m->families);
     *m = (struct stored_model){0};
+}
+
+// ---- Reading to go on with it ----
+
+int manifest_pin(const char *directory, const json_t *manifest, struct pins *pins, struct err *err)
+{
+    json_t *set = json_object(), *value;
+    const char *digest;
+    int rc = references_of_manifest(manifest, set, err);
+    json_object_foreach(set, digest, value)
+    {
+        if (rc == 0)
+            rc = pins_add(pins, digest, err);
+    }
+    json_decref(set);
+    return rc;
+}
+
+static int open_and_pin(const char *directory, const char *path, struct pins *pins, struct manifest_text *out,
+                        struct err *err)
+{
+    struct err why = {0};
+    if (file_read(path, MANIFEST_MAX_BYTES, &out->bytes, &out->n, &why) != 0)
+        return err_set(err, why.code, "%s", why.message);
+    out->value = json_parse_first(slice_make(out->bytes, out->n), &why);
+    if (out->value == NULL || manifest_pin(directory, out->value, pins, &why) != 0)
+        return err_set(err, ERR_FORMAT, "%s", why.message);
+    return 0;
+}
+
+int manifest_open(const char *directory, const char *path, struct pins *pins, struct manifest_text *out,
+                  struct err *err)
+{
+    *out = (struct manifest_text){0};
+    int lock = pins_lock_store(directory, false, err);
+    if (lock < 0)
+        return -1;
+    int rc = open_and_pin(directory, path, pins, out, err);
+    close(lock);
+    return rc;
+}
+
+void manifest_text_fini(struct manifest_text *m)
+{
+    free(m->bytes);
+    json_decref(m->value);
+    *m = (struct manifest_text){0};
 }
 
 // ---- Writing ----

@@ -25,6 +25,17 @@ int manifest_write(const char *directory, const struct model_name *name, const s
                    const struct manifest_layer *layers, size_t n_layers, struct err *err);
 // Pins every blob that a manifest names; ERR_NOT_FOUND if one is missing.
 int manifest_pin(const char *directory, const json_t *manifest, struct pins *pins, struct err *err);
+struct manifest_text {
+    char *bytes; // terminated
+    size_t n;
+    json_t *value;
+};
+// Reads the manifest at `path` and pins what it names, as one step: no deletion comes between. ERR_NOT_FOUND:
+// there is no manifest; ERR_FORMAT: it, or one of its blobs, is broken or missing. The caller calls
+// manifest_text_fini in every case.
+int manifest_open(const char *directory, const char *path, struct pins *pins, struct manifest_text *out,
+                  struct err *err);
+void manifest_text_fini(struct manifest_text *m);
 void manifest_path(const char *directory, const struct model_name *name, char out[4096]);
 // Gives each part of `name` the spelling under which the store has it already, if it differs in case only.
 void store_adopt_name(const struct store *s, struct model_name *name);

@@ -310,9 +310,9 @@ int partial_verify(struct partial *p, const volatile sig_atomic_t *cancel, struc
 
 int partial_settle(struct partial *p, struct err *err)
 {
-    char path[BLOB_PATH_BYTES];
-    blob_path(p->directory, p->digest, path);
-    if (blob_settle(p->directory, p->fd, p->path, path, err) != 0)
+    const struct blob_settling s = {p->directory, p->digest, p->path, p->fd};
+    bool is_new;
+    if (blob_settle(&s, NULL, &is_new, err) != 0)
         return -1;
     remove_parts(p);
     return 0;

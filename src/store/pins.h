@@ -9,6 +9,7 @@
 //    exclusively by who removes blobs: who, meanwhile, tries an exclusive lock on each blob without waiting
 //    (a pinned one stays), reads all manifests, and removes what none of them names. No blob can be pinned or
 //    appear during that, and a manifest that becomes visible during it names pinned blobs only.
+//    A blob's name is never given to another file: who would write one that is there pins that one.
 // 3. Manifests and blobs appear whole (temporary name, sync, rename). Who removes a model removes its
 // manifest
 //    first, then its blobs by rule 2.

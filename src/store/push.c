@@ -398,24 +398,20 @@ static int push_all(struct push *p, const json_t *manifest, struct slice bytes, 
 static int push(struct push *p, struct err *err)
 {
     struct model_name name = p->registry.name;
+    struct manifest_text m;
     struct err why = {0};
     char path[4096];
-    char *text = NULL;
-    size_t n = 0;
     p->t->on_status(p->t->user, &(struct transfer_status){.status = "retrieving manifest"});
     store_adopt_name(p->store, &name);
     manifest_path(store_directory(p->store), &name, path);
-    if (file_read(path, MANIFEST_MAX_BYTES, &text, &n, &why) != 0)
-        return why.code == ERR_NOT_FOUND ? err_set(err, ERR_NOT_FOUND, "model '%s' not found", p->t->name)
-                                         : err_set(err, why.code, "%s", why.message);
-    json_t *manifest = json_parse_first(slice_make(text, n), &why);
-    int rc = manifest != NULL ? manifest_pin(store_directory(p->store), manifest, p->pins, &why) : -1;
-    if (rc != 0)
-        err_set(err, ERR_FORMAT, "model '%s' is broken: %s", p->t->name, why.message);
+    int rc = manifest_open(store_directory(p->store), path, p->pins, &m, &why);
+    if (rc == 0)
+        rc = push_all(p, m.value, slice_make(m.bytes, m.n), err);
+    else if (why.code == ERR_NOT_FOUND)
+        err_set(err, ERR_NOT_FOUND, "model '%s' not found", p->t->name);
     else
-        rc = push_all(p, manifest, slice_make(text, n), err);
-    json_decref(manifest);
-    free(text);
+        err_set(err, why.code, "model '%s' is broken: %s", p->t->name, why.message);
+    manifest_text_fini(&m);
     return rc;
 }
 

@@ -102,6 +102,12 @@ static int send_once(struct registry *r, struct http_client_call *call, const ch
     return rc;
 }
 
+// That another server is busy or has not something is no answer about this one.
+static enum err_code code_of_failure(enum err_code code)
+{
+    return code == ERR_CANCELLED || code == ERR_INVALID ? code : ERR_INTERNAL;
+}
+
 static int send_patiently(struct registry *r, struct http_client_call *call, const char *const *more,
                           struct http_client_reply *reply, struct err *err)
 {
@@ -109,7 +115,7 @@ static int send_patiently(struct registry *r, struct http_client_call *call, con
         struct err why = {0};
         int rc = send_once(r, call, more, reply, &why);
         if (i == N_TRIES || !may_repeat(call) || !is_passing(reply))
-            return rc == 0 ? 0 : err_set(err, why.code, "%s", why.message);
+            return rc == 0 ? 0 : err_set(err, code_of_failure(why.code), "%s", why.message);
         http_client_reply_fini(reply);
         sleep_s(r, i);
     }
