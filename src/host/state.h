@@ -84,7 +84,7 @@ struct host {
     int epoll_fd, wake_fd;
     struct sched *sched;
     struct sched_options policy; // what it was told last
-    FILE *event_log; // NULL: none
+    FILE *event_log;             // NULL: none
     struct list models, jobs, cancels, unloads;
     struct list to_cancel; // jobs with a reference, whose last event the host's thread has to deliver
     struct list comments;  // jobs that are told while they wait, the next one first (all as often)
