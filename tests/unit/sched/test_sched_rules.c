@@ -17,6 +17,7 @@ static struct {
     struct sched_request r[N_REQUESTS];
     int64_t now;
     bool loads_wait; // for ready()
+    bool stops_wait; // for sched_on_gone()
     int n_load, n_stop, n_fail, n_loaded, n_dispatch;
     int dispatched[1024], stopped[64];
     bool told_runner;
@@ -43,7 +44,8 @@ static void act(void)
                 sched_on_ready(w.s, a.model, w.now);
         } else if (a.kind == SCHED_STOP) {
             w.stopped[w.n_stop++] = (int)a.model->index;
-            sched_on_gone(w.s, a.model, w.now);
+            if (!w.stops_wait)
+                sched_on_gone(w.s, a.model, w.now);
         } else if (a.kind == SCHED_DISPATCH) {
             w.dispatched[w.n_dispatch++] = (int)(a.request - w.r);
         } else if (a.kind == SCHED_LOADED) {
@@ -352,13 +354,56 @@ static void test_just_loaded_model_stays_min_resident(void **unused)
         submit(0, i);
     submit(1, 10);
     advance(9 * SECOND); // the waiter waits longer than swap_after
+    submit(0, 4);        // an event: what is due is seen
     assert_false(w.m[0]->is_draining);
     advance(SECOND);
     assert_true(w.m[0]->is_draining);
     submit(0, 5); // came after: waits for the swap
     finish(0);
-    assert_int_equal(w.n_dispatch, 4);
+    finish(1);
+    assert_int_equal(w.n_dispatch, 5); // 4 was admitted before
+    assert_int_equal(w.dispatched[4], 4);
     assert_int_equal(sched_cause_of(&w.r[5]), SCHED_CAUSE_SWAP);
+    end();
+}
+
+// A small model would fit into the gap at once, but the large one was there first.
+static void test_nobody_overtakes_for_room(void **unused)
+{
+    struct sched_options o = defaults();
+    begin(&o, 350);
+    w.plans[2].fixed_bytes = 200 * MIB;
+    submit(0, 0);
+    submit(1, 1);
+    submit(2, 2);
+    submit(3, 3);
+    assert_int_equal(w.n_load, 2);
+    assert_int_equal(sched_cause_of(&w.r[2]), SCHED_CAUSE_ROOM);
+    finish(0);
+    assert_int_equal(w.m[2]->state, SCHED_READY);
+    assert_int_equal(w.m[3]->n_waiting, 1);
+    finish(1);
+    assert_int_equal(w.m[3]->state, SCHED_READY);
+    end();
+}
+
+// Room that a model waits for while another one leaves is not given to those behind it.
+static void test_room_that_gets_free_is_kept_for_the_first(void **unused)
+{
+    struct sched_options o = defaults();
+    begin(&o, 250);
+    make_idle(0, 0, SECOND);
+    w.plans[1].fixed_bytes = 200 * MIB;
+    w.stops_wait = true;
+    submit(1, 1);
+    assert_int_equal(w.n_stop, 1);
+    assert_int_equal(sched_cause_of(&w.r[1]), SCHED_CAUSE_UNLOAD);
+    submit(2, 2); // would fit beside the one that leaves
+    assert_int_equal(w.n_load, 1);
+    sched_on_gone(w.s, w.m[0], w.now);
+    act();
+    assert_int_equal(w.m[1]->state, SCHED_READY);
+    assert_int_equal(w.m[2]->n_waiting, 1);
     end();
 }
 
@@ -790,6 +835,8 @@ int main(void)
         cmocka_unit_test(test_load_belongs_to_the_model),
         cmocka_unit_test(test_no_starvation_either_way),
         cmocka_unit_test(test_just_loaded_model_stays_min_resident),
+        cmocka_unit_test(test_nobody_overtakes_for_room),
+        cmocka_unit_test(test_room_that_gets_free_is_kept_for_the_first),
         cmocka_unit_test(test_three_models_per_gpu),
         cmocka_unit_test(test_full_memory_of_one_gpu_or_wait),
         cmocka_unit_test(test_gpu_with_most_room_then_cheapest_eviction),
