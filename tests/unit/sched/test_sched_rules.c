@@ -371,6 +371,7 @@ static void test_just_loaded_model_stays_min_resident(void **unused)
 static void test_nobody_overtakes_for_room(void **unused)
 {
     struct sched_options o = defaults();
+    o.max_loaded = 8; // memory alone decides
     begin(&o, 350);
     w.plans[2].fixed_bytes = 200 * MIB;
     submit(0, 0);
