@@ -108,13 +108,16 @@ void prune_candidates(const char *directory, const json_t *candidates, struct st
 // ---- All of the store ----
 
 // The small files beside an unfinished download are in use while it is.
-static bool download_runs(const char *path)
+static bool download_runs(const struct prune_round *r, const char *path)
 {
     char partial[BLOB_PATH_BYTES];
     const char *number = strstr(path, "-partial-");
     if (number == NULL)
         return false;
     snprintf(partial, sizeof partial, "%.*s", (int)(number - path) + (int)strlen("-partial"), path);
+    for (size_t i = 0; i < r->n; i++)
+        if (strcmp(r->files[i].path, partial) == 0)
+            return false; // locked by ourselves
     int fd = open(partial, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     bool is_locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
     if (fd >= 0)
@@ -133,7 +136,7 @@ static int prune_blobs(const char *path, const json_t *used, struct prune_round 
         bool is_blob = blob_parse_digest(e->d_name, digest);
         bool is_garbage = is_blob ? json_object_get(used, digest) == NULL : blob_name_is_temporary(e->d_name);
         if (is_garbage && (size_t)snprintf(file, sizeof file, "%s/%s", path, e->d_name) < sizeof file &&
-            !download_runs(file))
+            !download_runs(r, file))
             rc = add_to_round(r, file, is_blob ? digest : "", err);
     }
     closedir(d);
