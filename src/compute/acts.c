@@ -36,19 +36,9 @@ void acts_store(const struct kernels *kn, struct acts *a, uint32_t column, uint3
         memset(to + k_end, 0, (width - k_end) * sizeof(float));
 }
 
-void acts_residual(const struct acts *a, uint32_t column, uint32_t k_begin, uint32_t k_end,
-                   const float *values, float *out)
+void acts_residual(const struct kernels *kn, const struct acts *a, uint32_t column, uint32_t k_begin,
+                   uint32_t k_end, const float *values, float *out)
 {
     assert(a->kind == ACTS_Q8 && k_begin % QUANT_BLOCK == 0 && k_end % QUANT_BLOCK == 0);
-    uint32_t tile = column / ACTS_TILE;
-    size_t w = acts_tile_width(a, tile), c = column % ACTS_TILE;
-    uint8_t *block = acts_tile(a, tile) + k_begin / QUANT_BLOCK * w * ACTS_BLOCK_BYTES;
-    for (uint32_t k = k_begin; k < k_end; k += QUANT_BLOCK, block += w * ACTS_BLOCK_BYTES) {
-        float d = acts_d(block, w)[c];
-        int8_t q[QUANT_BLOCK];
-        for (size_t g = 0; g < QUANT_BLOCK / 4; g++)
-            memcpy(q + 4 * g, block + (g * w + c) * 4, 4);
-        for (uint32_t i = 0; i < QUANT_BLOCK; i++)
-            out[k - k_begin + i] = values[k - k_begin + i] - d * (float)q[i];
-    }
+    kn->acts_residual_q8(a, column, k_begin / QUANT_BLOCK, k_end / QUANT_BLOCK, values, out);
 }

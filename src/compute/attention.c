@@ -63,59 +63,68 @@ static float quantise(int8_t *codes, const float *x, uint32_t n)
     return scale;
 }
 
-static void store_q8_0(void *keys, void *values, uint32_t slot, const float *k, const float *v,
-                       uint32_t head_dim)
+static void store_key_q8_0(void *keys, uint32_t slot, const float *k, uint32_t head_dim)
 {
-    int8_t codes[KV_BLOCK_DIMS];
-    int8_t *key_codes = keys, *row = (int8_t *)values + (size_t)slot * kv_row(head_dim);
-    float *key_scales = (float *)((char *)keys + kv_key_scales_at(head_dim));
-    float *value_scales =
-        (float *)((char *)values + kv_value_scales_at(head_dim)) + (size_t)slot * kv_blocks(head_dim);
-
-    for (uint32_t block = 0; block < kv_blocks(head_dim); block++) {
-        uint32_t begin = block * KV_BLOCK_DIMS, n = MIN(head_dim - begin, KV_BLOCK_DIMS);
-        key_scales[block * KV_PAGE_TOKENS + slot] = quantise(codes, k + begin, n);
+    int8_t block[KV_BLOCK_DIMS], *codes = keys;
+    float *scales = (float *)((char *)keys + kv_key_scales_at(head_dim));
+    for (uint32_t begin = 0; begin < head_dim; begin += KV_BLOCK_DIMS) {
+        uint32_t n = MIN(head_dim - begin, KV_BLOCK_DIMS);
+        scales[begin / KV_BLOCK_DIMS * KV_PAGE_TOKENS + slot] = quantise(block, k + begin, n);
         for (uint32_t i = 0; i < n; i++)
-            key_codes[(size_t)(begin + i) * KV_PAGE_TOKENS + slot] = codes[i];
-        value_scales[block] = quantise(row + begin, v + begin, n);
+            codes[(size_t)(begin + i) * KV_PAGE_TOKENS + slot] = block[i];
     }
+}
+
+static void store_value_q8_0(void *values, uint32_t slot, const float *v, uint32_t head_dim)
+{
+    int8_t *row = (int8_t *)values + (size_t)slot * kv_row(head_dim);
+    float *scales =
+        (float *)((char *)values + kv_value_scales_at(head_dim)) + (size_t)slot * kv_blocks(head_dim);
+    for (uint32_t begin = 0; begin < head_dim; begin += KV_BLOCK_DIMS)
+        scales[begin / KV_BLOCK_DIMS] =
+            quantise(row + begin, v + begin, MIN(head_dim - begin, KV_BLOCK_DIMS));
     memset(row + head_dim, 0, kv_row(head_dim) - head_dim);
 }
 
-static void store_f32(float *keys, float *values, uint32_t slot, const float *k, const float *v,
-                      uint32_t head_dim)
+static vec_to_half_fn *half_converter(const struct kernels *kn, enum kv_type type)
 {
-    float *row = values + (size_t)slot * kv_row(head_dim);
-    for (uint32_t d = 0; d < head_dim; d++)
-        keys[(size_t)d * KV_PAGE_TOKENS + slot] = k[d];
-    memcpy(row, v, head_dim * sizeof *v);
-    memset(row + head_dim, 0, (kv_row(head_dim) - head_dim) * sizeof *row);
+    return type == KV_F16 ? kn->vec.to_f16 : kn->vec.to_bf16;
 }
 
-static void store_half(vec_to_half_fn *convert, uint16_t *keys, uint16_t *values, uint32_t slot,
-                       const float *k, const float *v, uint32_t head_dim)
-{
-    uint16_t *row = values + (size_t)slot * kv_row(head_dim), block[64];
-    for (uint32_t begin = 0; begin < head_dim; begin += 64) {
-        uint32_t n = MIN(head_dim - begin, 64);
-        convert(block, k + begin, n);
-        for (uint32_t i = 0; i < n; i++)
-            keys[(size_t)(begin + i) * KV_PAGE_TOKENS + slot] = block[i];
-    }
-    convert(row, v, head_dim);
-    memset(row + head_dim, 0, (kv_row(head_dim) - head_dim) * sizeof *row);
-}
-
-void kv_store(const struct kernels *kn, const struct kv_place *to, const float *k, const float *v)
+void kv_store_key(const struct kernels *kn, const struct kv_place *to, const float *k)
 {
     assert(to->slot < KV_PAGE_TOKENS);
-    if (to->type == KV_Q8_0)
-        store_q8_0(to->keys, to->values, to->slot, k, v, to->head_dim);
-    else if (to->type == KV_F32)
-        store_f32(to->keys, to->values, to->slot, k, v, to->head_dim);
-    else
-        store_half(to->type == KV_F16 ? kn->vec.to_f16 : kn->vec.to_bf16, to->keys, to->values, to->slot, k,
-                   v, to->head_dim);
+    if (to->type == KV_Q8_0) {
+        store_key_q8_0(to->keys, to->slot, k, to->head_dim);
+    } else if (to->type == KV_F32) {
+        for (uint32_t d = 0; d < to->head_dim; d++)
+            ((float *)to->keys)[(size_t)d * KV_PAGE_TOKENS + to->slot] = k[d];
+    } else {
+        uint16_t block[64], *keys = to->keys;
+        for (uint32_t begin = 0; begin < to->head_dim; begin += COUNT_OF(block)) {
+            uint32_t n = MIN(to->head_dim - begin, COUNT_OF(block));
+            half_converter(kn, to->type)(block, k + begin, n);
+            for (uint32_t i = 0; i < n; i++)
+                keys[(size_t)(begin + i) * KV_PAGE_TOKENS + to->slot] = block[i];
+        }
+    }
+}
+
+void kv_store_value(const struct kernels *kn, const struct kv_place *to, const float *v)
+{
+    assert(to->slot < KV_PAGE_TOKENS);
+    size_t n = to->head_dim, row = kv_row(to->head_dim);
+    if (to->type == KV_Q8_0) {
+        store_value_q8_0(to->values, to->slot, v, to->head_dim);
+    } else if (to->type == KV_F32) {
+        float *at = (float *)to->values + to->slot * row;
+        memcpy(at, v, n * sizeof *v);
+        memset(at + n, 0, (row - n) * sizeof *at);
+    } else {
+        uint16_t *at = (uint16_t *)to->values + to->slot * row;
+        half_converter(kn, to->type)(at, v, n);
+        memset(at + n, 0, (row - n) * sizeof *at);
+    }
 }
 
 void attention_run(const struct kernels *kn, const struct attention *a, const struct attention_query *queries,

@@ -31,8 +31,9 @@ struct kv_place {
     uint32_t slot;       // the position's in the page
 };
 
-// Stores one position's key and value: head_dim values each.
-void kv_store(const struct kernels *kn, const struct kv_place *to, const float *k, const float *v);
+// Store one position's key, and its value: head_dim numbers each.
+void kv_store_key(const struct kernels *kn, const struct kv_place *to, const float *k);
+void kv_store_value(const struct kernels *kn, const struct kv_place *to, const float *v);
 
 struct attention_query {
     const float *q;              // head_dim values, not scaled

@@ -74,14 +74,17 @@ void acts_store(const struct kernels *kn, struct acts *a, uint32_t column, uint3
 // What rounding to int8 left out: out[i] = values[i] - (the value that column `column` of `a`, just stored
 // from the same values, holds). Stored as activations of its own and multiplied too, it makes a product
 // precise to about 15 bits. a->kind is ACTS_Q8.
-void acts_residual(const struct acts *a, uint32_t column, uint32_t k_begin, uint32_t k_end,
-                   const float *values, float *out);
+void acts_residual(const struct kernels *kn, const struct acts *a, uint32_t column, uint32_t k_begin,
+                   uint32_t k_end, const float *values, float *out);
 
 // ---- Products
 // out[column * out_stride + row] for rows of panels [panel_begin, panel_end) and all columns of `a`.
 // Whole panels are written: out_stride >= n_rows rounded up to PANEL_ROWS. acts_kind_for(m->type) == a->kind.
 void matmul(const struct kernels *kn, const struct matrix *m, const struct acts *a, uint32_t panel_begin,
             uint32_t panel_end, float *out, size_t out_stride);
+// Begins to bring the weights that such a product of `n_columns` reads first into the cache, and returns at
+// once. For use before a barrier: with few columns a product waits for memory.
+void matmul_fetch(const struct matrix *m, uint32_t n_columns, uint32_t panel_begin, uint32_t panel_end);
 
 // ---- Vector operations (fp32, any length, unaligned allowed, fixed order of summing)
 // ------------------------------ out = x * (1/sqrt(mean(x^2) + eps)) * w; w may be NULL (all ones). out may

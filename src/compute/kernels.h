@@ -21,12 +21,18 @@ typedef void matmul_fn(const struct matrix *m, const struct acts *a, uint32_t pa
 typedef void acts_store_q8_fn(struct acts *a, uint32_t column, uint32_t block_begin, uint32_t block_end,
                               const float *values);
 
+// The same blocks, just stored there from `values`: out = values - d * q, in two roundings.
+typedef void acts_residual_q8_fn(const struct acts *a, uint32_t column, uint32_t block_begin,
+                                 uint32_t block_end, const float *values, float *out);
+
 acts_store_q8_fn acts_store_q8_ref, acts_store_q8_avx2;
+acts_residual_q8_fn acts_residual_q8_ref, acts_residual_q8_avx2;
 
 struct kernels {
     enum cpu_level level;
     matmul_fn *matmul[KERNELS_DTYPE_LIMIT]; // by enum dtype; NULL: cannot be computed with
     acts_store_q8_fn *acts_store_q8;
+    acts_residual_q8_fn *acts_residual_q8;
     struct vec_kernels vec;
     struct attention_kernels attention;
 };

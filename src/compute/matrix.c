@@ -10,6 +10,8 @@
 #include "compute/kernels.h"
 #include "compute/panel.h"
 
+enum { FETCH_BYTES = 1024 }; // of each stream
+
 static bool is_float(enum dtype type)
 {
     return type == DTYPE_F32 || type == DTYPE_F16 || type == DTYPE_BF16;
@@ -194,4 +196,17 @@ void matmul(const struct kernels *kn, const struct matrix *m, const struct acts 
     assert(m->n_cols == a->k && acts_kind_for(m->type) == a->kind && panel_end <= matrix_panels(m));
     if (panel_begin < panel_end && a->n_columns > 0)
         kn->matmul[m->type](m, a, panel_begin, panel_end, out, out_stride);
+}
+
+void matmul_fetch(const struct matrix *m, uint32_t n_columns, uint32_t panel_begin, uint32_t panel_end)
+{
+    uint32_t n_streams = panel_streams(n_columns), apart = (panel_end - panel_begin) / n_streams;
+    size_t each = panel_bytes(m->type, m->n_cols);
+    if (n_streams == 1 || panel_begin >= panel_end)
+        return;
+    for (uint32_t i = 0; i < n_streams; i++) {
+        const char *at = (const char *)m->data + (panel_begin + i * apart) * each;
+        for (size_t byte = 0; byte < FETCH_BYTES && byte < each; byte += PANEL_LINE)
+            __builtin_prefetch(at + byte);
+    }
 }

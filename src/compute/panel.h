@@ -51,6 +51,14 @@ static inline size_t panel_float_width(uint64_t n_cols)
     return (n_cols + PANEL_LANES - 1) / PANEL_LANES * PANEL_LANES;
 }
 
+// A product of very few columns goes through a range of panels in this many parts side by side. (Two columns
+// need twice the registers.)
+enum { PANEL_MAX_STREAMS = 4 };
+static inline __attribute__((always_inline)) uint32_t panel_streams(uint32_t n_columns)
+{
+    return n_columns == 1 ? PANEL_MAX_STREAMS : n_columns == 2 ? PANEL_MAX_STREAMS / 2 : 1;
+}
+
 // Bytes of one whole panel.
 size_t panel_bytes(enum dtype type, uint32_t n_cols);
 

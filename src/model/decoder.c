@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "model/rope.h"
+#include "model/share.h"
 
 enum {
     QUERY_POSITIONS = 16,   // positions of one prompt that attend together
@@ -28,19 +29,23 @@ struct decoder {
     struct rope rope_global, rope_local;
     void *memory;
     size_t memory_bytes;
-    uint32_t q_stride, kv_stride, embd_stride, ff_stride, vocab_stride; // floats per column, whole panels
+    uint32_t q_stride, kv_stride, embd_stride, ff_stride, vocab_stride,
+        pairs_stride; // floats per column, whole panels
     float *x[2];      // [max_tokens][embd_stride] residual stream; a region reads one and writes the other
     float *delta;     // [max_tokens][embd_stride] what a branch adds to it
     float *q, *k, *v; // [max_tokens][q_stride], [kv_stride]
     float *attended;  // [max_tokens][q_stride]
     float *gate, *up; // [max_tokens][ff_stride]
     float *angles[2]; // [max_tokens][n_rot] cos, sin: global, local layers
-    float *pairs;     // [2 * max_tokens][widest of embd_stride, kv_stride] products of pairs
-    float *local;     // [n_threads][embd_stride] scratch of one thread
-    float *residual;  // [n_threads][widest of embd_stride, q_stride] what int8 left out of one column
-    float *logits;    // [max_logits][vocab_stride]
+    float *pairs; // [2 * max_tokens][pairs_stride] products of pairs: of keys and, behind them, values; or of
+                  // outputs
+    float *local; // [n_threads][embd_stride] scratch of one thread
+    float *residual; // [n_threads][widest of embd_stride, q_stride] what int8 left out of one column
+    float *logits;   // [max_logits][vocab_stride]
     struct inputs in_embd, in_attended, in_ff; // widths n_embd, n_head * head_dim, n_ff
+    struct inputs *own;                        // [n_threads] in_embd of a thread of its own, one column
     const struct decoder_batch *batch;
+    struct share_counters counters;
 };
 
 void kv_layout_init(struct kv_layout *l, const struct hparams *h, enum kv_type type)
@@ -81,6 +86,7 @@ static void carve_all(struct carver *c, struct decoder *d, const struct hparams 
                       uint32_t n_logits, int n_threads)
 {
     size_t f = sizeof(float);
+    d->own = carve(c, (size_t)n_threads * sizeof *d->own);
     d->q_stride = ROUND_UP(h->n_head * h->head_dim, PANEL_ROWS);
     d->kv_stride = ROUND_UP(h->n_head_kv * h->head_dim, PANEL_ROWS);
     d->embd_stride = ROUND_UP(h->n_embd, PANEL_ROWS);
@@ -97,10 +103,17 @@ static void carve_all(struct carver *c, struct decoder *d, const struct hparams 
     d->attended = carve(c, f * n * d->q_stride);
     d->gate = carve(c, f * n * d->ff_stride);
     d->up = carve(c, f * n * d->ff_stride);
-    d->pairs = carve(c, f * 2 * n * MAX(d->embd_stride, d->kv_stride));
+    d->pairs_stride = MAX(d->embd_stride, 2 * d->kv_stride);
+    d->pairs = carve(c, f * 2 * n * d->pairs_stride);
     d->local = carve(c, f * (size_t)n_threads * d->embd_stride);
     d->residual = carve(c, f * (size_t)n_threads * MAX(d->embd_stride, d->q_stride));
     d->logits = carve(c, f * n_logits * d->vocab_stride);
+    for (int i = 0; i < n_threads; i++) {
+        struct inputs own;
+        carve_inputs(c, &own, 1, h->n_embd);
+        if (d->own != NULL)
+            d->own[i] = own;
+    }
     carve_inputs(c, &d->in_embd, MAX(n, n_logits), h->n_embd);
     carve_inputs(c, &d->in_attended, n, h->n_head * h->head_dim);
     carve_inputs(c, &d->in_ff, n, h->n_ff);
@@ -153,22 +166,20 @@ float *decoder_logits(struct decoder *d, uint32_t i)
 
 // ---- Shares of work ----
 
-struct range {
-    uint32_t begin, end;
-};
-
-static struct range share(uint32_t n, int thread_i, int n_threads)
+// All threads have left the region before. Counters of panels taken: the one that is set back here was in use
+// two regions ago, and will be in the next.
+static void next_region(struct decoder *d, struct worker *me)
 {
-    return (struct range){(uint32_t)((uint64_t)n * (uint64_t)thread_i / (uint64_t)n_threads),
-                          (uint32_t)((uint64_t)n * (uint64_t)(thread_i + 1) / (uint64_t)n_threads)};
+    pool_barrier(d->o.pool);
+    me->region++;
+    if (me->thread_i == 0)
+        atomic_store_explicit(&me->counters->taken[(me->region + 1) % 3], 0, memory_order_relaxed);
 }
 
-// Panels in pairs, so that a share of outputs is whole blocks of 32 as inputs of the next product.
-static struct range share_panels(const struct matrix *m, int thread_i, int n_threads)
+static struct share_qkv qkv_of(const struct decoder *d, const struct layer *y, const struct worker *me)
 {
-    uint32_t n_panels = matrix_panels(m);
-    struct range pairs = share((n_panels + 1) / 2, thread_i, n_threads);
-    return (struct range){MIN(pairs.begin * 2, n_panels), MIN(pairs.end * 2, n_panels)};
+    struct qkv_sizes sizes = {matrix_panels(&y->k), matrix_panels(&y->q), d->h->head_dim, d->batch->n_tokens};
+    return share_qkv(&sizes, me);
 }
 
 enum { NEED_Q8 = 1, NEED_F32 = 2, NEED_PAIR = 4 };
@@ -184,28 +195,20 @@ static int precise_need_of(const struct matrix *m)
 }
 
 static void store_input(const struct decoder *d, struct inputs *in, int need, uint32_t column, struct range k,
-                        const float *values, int thread_i)
+                        const float *values, const struct worker *me)
 {
     if (k.begin >= k.end)
         return;
     if (need & NEED_Q8)
         acts_store(d->o.kernels, &in->q8, column, k.begin, k.end, values);
     if (need & NEED_PAIR) {
-        float *rest = d->residual + (size_t)thread_i * MAX(d->embd_stride, d->q_stride);
+        float *rest = d->residual + (size_t)me->thread_i * MAX(d->embd_stride, d->q_stride);
         acts_store(d->o.kernels, &in->pair, column, k.begin, k.end, values);
-        acts_residual(&in->pair, column, k.begin, k.end, values, rest);
+        acts_residual(d->o.kernels, &in->pair, column, k.begin, k.end, values, rest);
         acts_store(d->o.kernels, &in->pair, column + in->pair.n_columns / 2, k.begin, k.end, rest);
     }
     if (need & NEED_F32)
         acts_store(d->o.kernels, &in->f32, column, k.begin, k.end, values);
-}
-
-// The share of a column's values that one thread stores when all threads share each column: whole blocks
-// of 32.
-static struct range share_values(uint32_t k, int thread_i, int n_threads)
-{
-    struct range blocks = share((k + 31) / 32, thread_i, n_threads);
-    return (struct range){MIN(blocks.begin * 32, k), MIN(blocks.end * 32, k)};
 }
 
 // Where a product goes: [n_tokens][stride].
@@ -237,26 +240,25 @@ static void add_rows(const struct decoder *d, const struct matrix *m, struct ran
                 other.at + c * other.stride + row, end - row);
 }
 
-// out[column][rows of this thread's panels] = m * in + bias
+// out[column][rows of these panels] = m * in + bias
 static void linear(const struct decoder *d, const struct matrix *m, float *bias, const struct inputs *in,
-                   struct target out, int thread_i, int n_threads)
+                   struct target out, struct range panels)
 {
-    struct range panels = share_panels(m, thread_i, n_threads);
     product(d, m, input_for(m, in), panels, out);
     if (bias != NULL)
         add_rows(d, m, panels, out, (struct target){bias, 0});
 }
 
-// The same over pairs: one product of twice as many columns, so that the weights are read once.
+// The same over pairs: one product of twice as many columns, so that the weights are read once. pairs_at:
+// where in a column of d->pairs its rows begin.
 static void precise_linear(const struct decoder *d, const struct matrix *m, float *bias,
-                           const struct inputs *in, struct target out, int thread_i, int n_threads)
+                           const struct inputs *in, struct target out, struct range panels, uint32_t pairs_at)
 {
-    struct range panels = share_panels(m, thread_i, n_threads);
     if (acts_kind_for(m->type) != ACTS_Q8) {
-        linear(d, m, bias, in, out, thread_i, n_threads);
+        linear(d, m, bias, in, out, panels);
         return;
     }
-    struct target pairs = {d->pairs, MAX(d->embd_stride, d->kv_stride)};
+    struct target pairs = {d->pairs + pairs_at, d->pairs_stride};
     uint32_t n = d->batch->n_tokens, row = panels.begin * PANEL_ROWS;
     uint32_t end = MIN(panels.end * PANEL_ROWS, m->n_rows);
     product(d, m, &in->pair, panels, pairs);
@@ -267,11 +269,23 @@ static void precise_linear(const struct decoder *d, const struct matrix *m, floa
         add_rows(d, m, panels, out, (struct target){bias, 0});
 }
 
+// What the next region reads first is fetched before the barrier in front of it.
+static void fetch(const struct decoder *d, const struct matrix *m, struct range panels)
+{
+    matmul_fetch(m, d->batch->n_tokens, panels.begin, panels.end);
+}
+
+static void fetch_precise(const struct decoder *d, const struct matrix *m, struct range panels)
+{
+    matmul_fetch(m, 2 * d->batch->n_tokens, panels.begin, panels.end);
+}
+
 // ---- Regions ----
 
 // What a region between two branches does for one column: residual sum (with the branch's own norm first),
 // next norm, store as input.
 struct join {
+    int from;                // which of x[] holds the residual stream
     const float *delta_norm; // norm of the branch's output before it is added; NULL: none
     bool has_delta;
     const float *norm; // of the next branch
@@ -280,12 +294,13 @@ struct join {
     uint32_t n_columns;
 };
 
-static void join_column(struct decoder *d, const struct join *j, uint32_t i, int from, int thread_i,
-                        struct range k, bool writes_x)
+static void join_column(struct decoder *d, const struct join *j, uint32_t i, const struct worker *me,
+                        struct inputs *to, struct range k, bool writes_x)
 {
+    int from = j->from;
     const struct kernels *kn = d->o.kernels;
     size_t column = j->columns ? j->columns[i] : i, n = d->h->n_embd;
-    float *mine = d->local + (size_t)thread_i * d->embd_stride;
+    float *mine = d->local + (size_t)me->thread_i * d->embd_stride;
     const float *x = d->x[from] + column * d->embd_stride;
     if (j->has_delta) {
         const float *delta = d->delta + column * d->embd_stride;
@@ -299,22 +314,30 @@ static void join_column(struct decoder *d, const struct join *j, uint32_t i, int
     if (writes_x)
         memcpy(d->x[1 - from] + column * d->embd_stride, x, n * sizeof *x);
     vec_rms_norm(kn, mine, x, j->norm, n, d->h->norm_eps);
-    store_input(d, &d->in_embd, j->need, i, k, mine + k.begin, thread_i);
+    store_input(d, to, j->need, i, k, mine + k.begin, me);
 }
 
-// Columns are shared; when there are fewer of them than threads every thread computes each (a norm is cheaper
-// than a barrier) and stores its part.
-static void join_branches(struct decoder *d, const struct join *j, int from, int thread_i, int n_threads)
+// Returns what the next products take. A single column is computed by every thread for itself: a norm is
+// cheaper than a barrier. Else columns are shared; when there are fewer of them than threads every thread
+// computes each and stores its part.
+static const struct inputs *join_branches(struct decoder *d, const struct join *j, struct worker *me)
 {
-    if (j->n_columns >= (uint32_t)n_threads) {
-        struct range r = share(j->n_columns, thread_i, n_threads);
-        for (uint32_t i = r.begin; i < r.end; i++)
-            join_column(d, j, i, from, thread_i, (struct range){0, d->h->n_embd}, true);
-    } else {
-        struct range k = share_values(d->h->n_embd, thread_i, n_threads);
-        for (uint32_t i = 0; i < j->n_columns; i++)
-            join_column(d, j, i, from, thread_i, k, i % (uint32_t)n_threads == (uint32_t)thread_i);
+    struct range all = {0, d->h->n_embd};
+    if (j->n_columns == 1) {
+        join_column(d, j, 0, me, &d->own[me->thread_i], all, me->thread_i == 0);
+        return &d->own[me->thread_i];
     }
+    if (j->n_columns >= (uint32_t)me->n_threads) {
+        struct range r = share(j->n_columns, me);
+        for (uint32_t i = r.begin; i < r.end; i++)
+            join_column(d, j, i, me, &d->in_embd, all, true);
+    } else {
+        struct range k = share_values(d->h->n_embd, me);
+        for (uint32_t i = 0; i < j->n_columns; i++)
+            join_column(d, j, i, me, &d->in_embd, k, i % (uint32_t)me->n_threads == (uint32_t)me->thread_i);
+    }
+    next_region(d, me);
+    return &d->in_embd;
 }
 
 static const struct decoder_run *run_of(const struct decoder_batch *b, uint32_t column)
@@ -331,10 +354,10 @@ static const struct decoder_run *run_of(const struct decoder_batch *b, uint32_t 
 }
 
 // Token rows and the positions' angles.
-static void embed_columns(struct decoder *d, int thread_i, int n_threads)
+static void embed_columns(struct decoder *d, struct worker *me)
 {
     const struct decoder_batch *b = d->batch;
-    struct range r = share(b->n_tokens, thread_i, n_threads);
+    struct range r = share(b->n_tokens, me);
     for (uint32_t c = r.begin; c < r.end; c++) {
         const struct decoder_run *run = run_of(b, c);
         uint32_t position = run->first_position + (c - run->first_column);
@@ -358,38 +381,71 @@ static void norm_and_rotate(const struct decoder *d, float *head, const float *n
         vec_rope_norm(d->o.kernels, head, angles, d->h->n_rot);
 }
 
+// The KV heads whose rows these panels are.
+static struct range heads_of(const struct hparams *h, struct range panels)
+{
+    if (panels.begin == panels.end)
+        return (struct range){h->n_head_kv, h->n_head_kv};
+    return (struct range){panels.begin * PANEL_ROWS / h->head_dim,
+                          MIN(panels.end * PANEL_ROWS / h->head_dim, h->n_head_kv)};
+}
+
 static char *kv_at(const struct decoder *d, uint32_t page_id, uint32_t layer_i, uint32_t head)
 {
     return d->o.kv_memory + page_id * d->o.kv.page_bytes + layer_i * d->o.kv.layer_bytes +
            head * d->o.kv.head_bytes;
 }
 
-// Rotates queries and keys, and puts keys and values into their pages. Items are (column, KV head).
-static void rotate_and_store(struct decoder *d, uint32_t layer_i, int thread_i, int n_threads)
+static const float *angles_of(const struct decoder *d, uint32_t layer_i, uint32_t column)
+{
+    return d->angles[d->h->is_local[layer_i]] + (size_t)column * d->h->n_rot;
+}
+
+// Puts the keys and values of these panels, whole heads, into their pages; keys are rotated before.
+static void store_keys_values(struct decoder *d, uint32_t layer_i, struct range k_panels,
+                              struct range v_panels)
 {
     const struct hparams *h = d->h;
     const struct layer *y = &d->o.weights->layers[layer_i];
-    uint32_t group = h->n_head / h->n_head_kv;
-    struct range r = share(d->batch->n_tokens * h->n_head_kv, thread_i, n_threads);
-    for (uint32_t item = r.begin; item < r.end; item++) {
-        uint32_t c = item / h->n_head_kv, head = item % h->n_head_kv;
+    struct range keys = heads_of(h, k_panels), values = heads_of(h, v_panels);
+    for (uint32_t c = 0; c < d->batch->n_tokens; c++) {
         const struct decoder_run *run = run_of(d->batch, c);
         uint32_t position = run->first_position + (c - run->first_column);
-        const float *angles = d->angles[h->is_local[layer_i]] + (size_t)c * h->n_rot;
-        float *k = d->k + (size_t)c * d->kv_stride + (size_t)head * h->head_dim;
-        const float *v = d->v + (size_t)c * d->kv_stride + (size_t)head * h->head_dim;
-        for (uint32_t i = 0; i < group; i++)
-            norm_and_rotate(d, d->q + (size_t)c * d->q_stride + (size_t)(head * group + i) * h->head_dim,
-                            y->q_norm, angles);
-        norm_and_rotate(d, k, y->k_norm, angles);
-        char *at = kv_at(d, run->page_ids[position / KV_PAGE_TOKENS], layer_i, head);
-        struct kv_place to = {.type = d->o.kv.type,
-                              .head_dim = h->head_dim,
-                              .keys = at,
-                              .values = at + d->o.kv.keys_bytes,
-                              .slot = position % KV_PAGE_TOKENS};
-        kv_store(d->o.kernels, &to, k, v);
+        for (uint32_t head = MIN(keys.begin, values.begin); head < h->n_head_kv; head++) {
+            char *at = kv_at(d, run->page_ids[position / KV_PAGE_TOKENS], layer_i, head);
+            size_t offset = (size_t)c * d->kv_stride + (size_t)head * h->head_dim;
+            struct kv_place to = {.type = d->o.kv.type,
+                                  .head_dim = h->head_dim,
+                                  .keys = at,
+                                  .values = at + d->o.kv.keys_bytes,
+                                  .slot = position % KV_PAGE_TOKENS};
+            if (head >= keys.begin && head < keys.end) {
+                norm_and_rotate(d, d->k + offset, y->k_norm, angles_of(d, layer_i, c));
+                kv_store_key(d->o.kernels, &to, d->k + offset);
+            }
+            if (head >= values.begin && head < values.end)
+                kv_store_value(d->o.kernels, &to, d->v + offset);
+        }
     }
+}
+
+// Queries; keys and values in their pages.
+static void project(struct decoder *d, uint32_t layer_i, const struct inputs *in, struct worker *me)
+{
+    const struct layer *y = &d->o.weights->layers[layer_i];
+    struct share_qkv share = qkv_of(d, y, me);
+    precise_linear(d, &y->k, y->k_bias, in, (struct target){d->k, d->kv_stride}, share.k, 0);
+    precise_linear(d, &y->v, y->v_bias, in, (struct target){d->v, d->kv_stride}, share.v, d->kv_stride);
+    store_keys_values(d, layer_i, share.k, share.v);
+    linear(d, &y->q, y->q_bias, in, (struct target){d->q, d->q_stride}, share.q);
+}
+
+static void fetch_projections(const struct decoder *d, const struct layer *y, struct worker *me)
+{
+    struct share_qkv share = qkv_of(d, y, me);
+    fetch_precise(d, &y->k, share.k);
+    fetch_precise(d, &y->v, share.v);
+    fetch(d, &y->q, share.q);
 }
 
 // One item: some positions of one run, one KV head, query heads [first, first + n) of its group.
@@ -403,8 +459,10 @@ static void attend_item(struct decoder *d, uint32_t layer_i, const struct decode
         uint32_t position = run->first_position + i;
         uint32_t begin = h->is_local[layer_i] && position + 1 > h->window ? position + 1 - h->window : 0;
         for (uint32_t g = heads.begin; g < heads.end; g++) {
-            size_t offset =
-                (size_t)(run->first_column + i) * d->q_stride + (size_t)(head * group + g) * h->head_dim;
+            uint32_t column = run->first_column + i;
+            size_t offset = (size_t)column * d->q_stride + (size_t)(head * group + g) * h->head_dim;
+            norm_and_rotate(d, d->q + offset, d->o.weights->layers[layer_i].q_norm,
+                            angles_of(d, layer_i, column));
             queries[n++] = (struct attention_query){d->q + offset, d->attended + offset, begin, position + 1};
         }
     }
@@ -419,48 +477,113 @@ static void attend_item(struct decoder *d, uint32_t layer_i, const struct decode
     attention_run(d->o.kernels, &a, queries, n);
 }
 
-static void attend(struct decoder *d, uint32_t layer_i, int thread_i, int n_threads)
+static int attended_need(const struct decoder *d, uint32_t layer_i)
 {
-    const struct hparams *h = d->h;
-    const struct decoder_batch *b = d->batch;
-    uint32_t group = h->n_head / h->n_head_kv, item = 0;
-    // A group is divided when there are too few items to keep all threads busy, or when it is very wide.
-    uint32_t parts = (group + MAX_ITEM_QUERIES / QUERY_POSITIONS - 1) / (MAX_ITEM_QUERIES / QUERY_POSITIONS);
-    if (b->n_tokens * h->n_head_kv < 4 * (uint32_t)n_threads && n_threads > 1)
-        parts = MAX(parts, MIN(group, (uint32_t)n_threads));
-    for (uint32_t r = 0; r < b->n_runs; r++) {
-        const struct decoder_run *run = &b->runs[r];
-        for (uint32_t i = 0; i < run->n; i += QUERY_POSITIONS)
-            for (uint32_t head = 0; head < h->n_head_kv; head++)
-                for (uint32_t p = 0; p < parts; p++, item++)
-                    if (item % (uint32_t)n_threads == (uint32_t)thread_i)
-                        attend_item(d, layer_i, run, (struct range){i, MIN(i + QUERY_POSITIONS, run->n)},
-                                    head, share(group, (int)p, (int)parts));
+    return precise_need_of(&d->o.weights->layers[layer_i].o);
+}
+
+// Blocks of 32 values do not reach from one head into the next, so an item can store what it computed.
+static bool heads_are_blocks(const struct hparams *h)
+{
+    return h->head_dim % 32 == 0;
+}
+
+static void store_item(struct decoder *d, uint32_t layer_i, const struct decoder_run *run, struct range at,
+                       struct range values, const struct worker *me)
+{
+    for (uint32_t i = at.begin; i < at.end; i++) {
+        uint32_t column = run->first_column + i;
+        store_input(d, &d->in_attended, attended_need(d, layer_i), column, values,
+                    d->attended + (size_t)column * d->q_stride + values.begin, me);
     }
 }
 
-static void store_attended(struct decoder *d, int need, int thread_i, int n_threads)
+// Heads [heads.begin, heads.end) of all query heads, one item for each KV head among them.
+static void attend_heads(struct decoder *d, uint32_t layer_i, const struct decoder_run *run, struct range at,
+                         struct range heads, const struct worker *me)
 {
-    uint32_t k = d->h->n_head * d->h->head_dim;
-    bool by_column = d->batch->n_tokens >= (uint32_t)n_threads;
-    struct range columns =
-        by_column ? share(d->batch->n_tokens, thread_i, n_threads) : (struct range){0, d->batch->n_tokens};
-    struct range values = by_column ? (struct range){0, k} : share_values(k, thread_i, n_threads);
-    for (uint32_t c = columns.begin; c < columns.end; c++)
-        store_input(d, &d->in_attended, need, c, values, d->attended + (size_t)c * d->q_stride + values.begin,
-                    thread_i);
+    uint32_t group = d->h->n_head / d->h->n_head_kv, dim = d->h->head_dim;
+    for (uint32_t first = heads.begin, end; first < heads.end; first = end) {
+        uint32_t head = first / group;
+        end = MIN(MIN((head + 1) * group, heads.end), first + MAX_ITEM_QUERIES / QUERY_POSITIONS);
+        attend_item(d, layer_i, run, at, head, (struct range){first - head * group, end - head * group});
+        if (heads_are_blocks(d->h))
+            store_item(d, layer_i, run, at, (struct range){first * dim, end * dim}, me);
+    }
 }
 
-// gate and up for this thread's rows, activation, stored as input of the down product.
-static void feed_forward(struct decoder *d, const struct layer *y, int thread_i, int n_threads)
+// Work of one query head at positions `at` of a run: query and key pairs.
+static uint64_t head_work(const struct hparams *h, uint32_t layer_i, const struct decoder_run *run,
+                          struct range at)
 {
-    struct range panels = share_panels(&y->gate, thread_i, n_threads);
-    linear(d, &y->gate, y->gate_bias, &d->in_embd, (struct target){d->gate, d->ff_stride}, thread_i,
-           n_threads);
-    linear(d, &y->up, y->up_bias, &d->in_embd, (struct target){d->up, d->ff_stride}, thread_i, n_threads);
+    uint32_t n_keys = run->first_position + at.end;
+    if (h->is_local[layer_i])
+        n_keys = MIN(n_keys, h->window + (at.end - at.begin));
+    return (uint64_t)(at.end - at.begin) * n_keys;
+}
+
+static struct range positions_at(const struct decoder_run *run, uint32_t i)
+{
+    return (struct range){i, MIN(i + QUERY_POSITIONS, run->n)};
+}
+
+static uint64_t attention_work(const struct decoder *d, uint32_t layer_i)
+{
+    uint64_t work = 0;
+    for (uint32_t r = 0; r < d->batch->n_runs; r++) {
+        const struct decoder_run *run = &d->batch->runs[r];
+        for (uint32_t i = 0; i < run->n; i += QUERY_POSITIONS)
+            work += d->h->n_head * head_work(d->h, layer_i, run, positions_at(run, i));
+    }
+    return work;
+}
+
+// How many of n_head pieces of `work` each, the first at `at`, begin before `limit`.
+static uint32_t n_heads_before(uint64_t limit, uint64_t at, uint64_t work, uint32_t n_head)
+{
+    return limit <= at ? 0 : (uint32_t)MIN((limit - at + work - 1) / work, n_head);
+}
+
+// The query heads of all positions lie on a line of work, which is cut evenly; neighbours on it share the
+// keys that they load.
+static void attend(struct decoder *d, uint32_t layer_i, struct worker *me)
+{
+    uint32_t n_head = d->h->n_head;
+    uint64_t total = attention_work(d, layer_i), line = 0;
+    uint64_t begin = total * (uint64_t)me->thread_i / (uint64_t)me->n_threads;
+    uint64_t end = total * (uint64_t)(me->thread_i + 1) / (uint64_t)me->n_threads;
+    for (uint32_t r = 0; r < d->batch->n_runs; r++) {
+        const struct decoder_run *run = &d->batch->runs[r];
+        for (uint32_t i = 0; i < run->n; i += QUERY_POSITIONS) {
+            struct range at = positions_at(run, i);
+            uint64_t work = head_work(d->h, layer_i, run, at);
+            struct range heads = {n_heads_before(begin, line, work, n_head),
+                                  n_heads_before(end, line, work, n_head)};
+            attend_heads(d, layer_i, run, at, heads, me);
+            line += work * n_head;
+        }
+    }
+}
+
+static void store_attended(struct decoder *d, int need, struct worker *me)
+{
+    uint32_t k = d->h->n_head * d->h->head_dim;
+    bool by_column = d->batch->n_tokens >= (uint32_t)me->n_threads;
+    struct range columns = by_column ? share(d->batch->n_tokens, me) : (struct range){0, d->batch->n_tokens};
+    struct range values = by_column ? (struct range){0, k} : share_values(k, me);
+    for (uint32_t c = columns.begin; c < columns.end; c++)
+        store_input(d, &d->in_attended, need, c, values, d->attended + (size_t)c * d->q_stride + values.begin,
+                    me);
+}
+
+// gate and up of these panels, activation, stored as input of the down product.
+static void feed_panels(struct decoder *d, const struct layer *y, const struct inputs *in,
+                        struct range panels, const struct worker *me)
+{
     struct range rows = {panels.begin * PANEL_ROWS, MIN(panels.end * PANEL_ROWS, d->h->n_ff)};
-    if (rows.begin >= rows.end)
-        return;
+    linear(d, &y->gate, y->gate_bias, in, (struct target){d->gate, d->ff_stride}, panels);
+    fetch(d, &y->up, panels);
+    linear(d, &y->up, y->up_bias, in, (struct target){d->up, d->ff_stride}, panels);
     for (uint32_t c = 0; c < d->batch->n_tokens; c++) {
         float *gate = d->gate + (size_t)c * d->ff_stride + rows.begin;
         const float *up = d->up + (size_t)c * d->ff_stride + rows.begin;
@@ -468,22 +591,49 @@ static void feed_forward(struct decoder *d, const struct layer *y, int thread_i,
             vec_gelu_mul(d->o.kernels, gate, gate, up, rows.end - rows.begin);
         else
             vec_silu_mul(d->o.kernels, gate, gate, up, rows.end - rows.begin);
-        store_input(d, &d->in_ff, need_of(&y->down), c, rows, gate, thread_i);
+        store_input(d, &d->in_ff, need_of(&y->down), c, rows, gate, me);
     }
 }
 
-static void head_rows(struct decoder *d, int thread_i, int n_threads)
+static void feed_forward(struct decoder *d, const struct layer *y, const struct inputs *in, struct worker *me)
+{
+    struct share_panels s = share_begin(&y->gate, me);
+    for (struct range panels; share_next(&s, &panels);)
+        feed_panels(d, y, in, panels, me);
+}
+
+static void output_rows(struct decoder *d, const struct layer *y, struct target out, struct worker *me)
+{
+    struct share_panels s = share_begin(&y->o, me);
+    for (struct range panels; share_next(&s, &panels);)
+        precise_linear(d, &y->o, y->o_bias, &d->in_attended, out, panels, 0);
+}
+
+static void down_rows(struct decoder *d, const struct layer *y, struct target out, struct worker *me)
+{
+    struct share_panels s = share_begin(&y->down, me);
+    for (struct range panels; share_next(&s, &panels);)
+        linear(d, &y->down, y->down_bias, &d->in_ff, out, panels);
+}
+
+static void head_panels(struct decoder *d, const struct inputs *in, struct range panels)
 {
     const struct matrix *m = &d->o.weights->head;
-    struct range panels = share_panels(m, thread_i, n_threads);
-    product(d, m, input_for(m, &d->in_embd), panels, (struct target){d->logits, d->vocab_stride});
-    if (d->h->final_softcap == 0 || panels.begin >= panels.end)
+    product(d, m, input_for(m, in), panels, (struct target){d->logits, d->vocab_stride});
+    if (d->h->final_softcap == 0)
         return;
     uint32_t row = panels.begin * PANEL_ROWS, end = MIN(panels.end * PANEL_ROWS, m->n_rows);
     for (uint32_t i = 0; i < d->batch->n_logits; i++) {
         float *at = d->logits + (size_t)i * d->vocab_stride + row;
         vec_softcap(d->o.kernels, at, at, d->h->final_softcap, end - row);
     }
+}
+
+static void head_rows(struct decoder *d, const struct inputs *in, struct worker *me)
+{
+    struct share_panels s = share_begin(&d->o.weights->head, me);
+    for (struct range panels; share_next(&s, &panels);)
+        head_panels(d, in, panels);
 }
 
 static void set_columns(struct inputs *in, uint32_t n)
@@ -493,65 +643,66 @@ static void set_columns(struct inputs *in, uint32_t n)
     in->f32.n_columns = n;
 }
 
+// Region by region; barriers stand where what follows reads what another thread wrote.
 static void decoder_pass(void *arg, int thread_i, int n_threads)
 {
     struct decoder *d = arg;
     const struct weights *w = d->o.weights;
-    struct pool *pool = d->o.pool;
-    int from = 0; // which of x[] holds the residual stream
-    const float *delta_norm = NULL;
-    bool has_delta = false;
+    struct worker self = {thread_i, n_threads, 0, &d->counters}, *me = &self;
+    uint32_t n_tokens = d->batch->n_tokens;
+    struct target delta = {d->delta, d->embd_stride};
+    struct join join = {.norm = NULL}; // what the last branch left to be added
 
-    embed_columns(d, thread_i, n_threads);
-    pool_barrier(pool);
+    embed_columns(d, me);
+    next_region(d, me);
     for (uint32_t i = 0; i < d->h->n_layer; i++) {
         const struct layer *y = &w->layers[i];
-        struct join before_attention = {
-            delta_norm,   has_delta,
-            y->attn_norm, need_of(&y->q) | precise_need_of(&y->k) | precise_need_of(&y->v),
-            NULL,         d->batch->n_tokens};
-        join_branches(d, &before_attention, from, thread_i, n_threads);
-        from = 1 - from;
-        pool_barrier(pool);
-        linear(d, &y->q, y->q_bias, &d->in_embd, (struct target){d->q, d->q_stride}, thread_i, n_threads);
-        precise_linear(d, &y->k, y->k_bias, &d->in_embd, (struct target){d->k, d->kv_stride}, thread_i,
-                       n_threads);
-        precise_linear(d, &y->v, y->v_bias, &d->in_embd, (struct target){d->v, d->kv_stride}, thread_i,
-                       n_threads);
-        pool_barrier(pool);
-        rotate_and_store(d, i, thread_i, n_threads);
-        pool_barrier(pool);
-        attend(d, i, thread_i, n_threads);
-        pool_barrier(pool);
-        store_attended(d, precise_need_of(&y->o), thread_i, n_threads);
-        pool_barrier(pool);
-        precise_linear(d, &y->o, y->o_bias, &d->in_attended, (struct target){d->delta, d->embd_stride},
-                       thread_i, n_threads);
-        pool_barrier(pool);
-        struct join before_ffn = {
-            y->post_attn_norm, true, y->ffn_norm, need_of(&y->gate) | need_of(&y->up), NULL,
-            d->batch->n_tokens};
-        join_branches(d, &before_ffn, from, thread_i, n_threads);
-        from = 1 - from;
-        pool_barrier(pool);
-        feed_forward(d, y, thread_i, n_threads);
-        pool_barrier(pool);
-        linear(d, &y->down, y->down_bias, &d->in_ff, (struct target){d->delta, d->embd_stride}, thread_i,
-               n_threads);
-        pool_barrier(pool);
-        delta_norm = y->post_ffn_norm;
-        has_delta = true;
+        join.norm = y->attn_norm;
+        join.need = need_of(&y->q) | precise_need_of(&y->k) | precise_need_of(&y->v);
+        join.n_columns = n_tokens;
+        const struct inputs *in = join_branches(d, &join, me);
+        project(d, i, in, me);
+        next_region(d, me);
+        attend(d, i, me);
+        fetch_precise(d, &y->o, share_first(&y->o, me));
+        next_region(d, me);
+        if (!heads_are_blocks(d->h)) {
+            store_attended(d, attended_need(d, i), me);
+            next_region(d, me);
+        }
+        output_rows(d, y, delta, me);
+        fetch(d, &y->gate, share_first(&y->gate, me));
+        next_region(d, me);
+        join = (struct join){.from = 1 - join.from,
+                             .has_delta = true,
+                             .delta_norm = y->post_attn_norm,
+                             .norm = y->ffn_norm,
+                             .need = need_of(&y->gate) | need_of(&y->up),
+                             .n_columns = n_tokens};
+        in = join_branches(d, &join, me);
+        feed_forward(d, y, in, me);
+        fetch(d, &y->down, share_first(&y->down, me));
+        next_region(d, me);
+        down_rows(d, y, delta, me);
+        if (i + 1 < d->h->n_layer)
+            fetch_projections(d, y + 1, me);
+        else if (d->batch->n_logits > 0)
+            fetch(d, &w->head, share_first(&w->head, me));
+        next_region(d, me);
+        join = (struct join){.from = 1 - join.from, .has_delta = true, .delta_norm = y->post_ffn_norm};
     }
     if (d->batch->n_logits == 0)
         return;
-    if (thread_i == 0)
-        set_columns(&d->in_embd, d->batch->n_logits);
-    pool_barrier(pool);
-    struct join before_head = {
-        delta_norm, has_delta, w->head_norm, need_of(&w->head), d->batch->logit_columns, d->batch->n_logits};
-    join_branches(d, &before_head, from, thread_i, n_threads);
-    pool_barrier(pool);
-    head_rows(d, thread_i, n_threads);
+    if (d->batch->n_logits > 1) {
+        if (thread_i == 0)
+            set_columns(&d->in_embd, d->batch->n_logits);
+        next_region(d, me);
+    }
+    join.norm = w->head_norm;
+    join.need = need_of(&w->head);
+    join.columns = d->batch->logit_columns;
+    join.n_columns = d->batch->n_logits;
+    head_rows(d, join_branches(d, &join, me), me);
 }
 
 void decoder_run_batch(struct decoder *d, const struct decoder_batch *batch)
@@ -562,6 +713,8 @@ void decoder_run_batch(struct decoder *d, const struct decoder_batch *batch)
     set_columns(&d->in_embd, batch->n_tokens);
     set_columns(&d->in_attended, batch->n_tokens);
     set_columns(&d->in_ff, batch->n_tokens);
+    for (size_t i = 0; i < COUNT_OF(d->counters.taken); i++)
+        atomic_store_explicit(&d->counters.taken[i], 0, memory_order_relaxed);
     pool_run(d->o.pool, decoder_pass, d);
     d->batch = NULL;
 }

@@ -76,7 +76,8 @@ static void world_store(struct world *w, const struct kernels *kn)
                               .keys = (char *)a->keys + page,
                               .values = (char *)a->values + page,
                               .slot = p % KV_PAGE_TOKENS};
-        kv_store(kn, &to, w->k + at, w->v + at);
+        kv_store_key(kn, &to, w->k + at);
+        kv_store_value(kn, &to, w->v + at);
     }
 }
 

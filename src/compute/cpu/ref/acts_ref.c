@@ -45,3 +45,18 @@ void acts_store_q8_ref(struct acts *a, uint32_t column, uint32_t block_begin, ui
         store_block(blocks + (size_t)b * w * ACTS_BLOCK_BYTES, w, column % ACTS_TILE,
                     values + (size_t)(b - block_begin) * QUANT_BLOCK);
 }
+
+void acts_residual_q8_ref(const struct acts *a, uint32_t column, uint32_t block_begin, uint32_t block_end,
+                          const float *values, float *out)
+{
+    uint32_t tile = column / ACTS_TILE, w = acts_tile_width(a, tile), c = column % ACTS_TILE;
+    uint8_t *block = acts_tile(a, tile) + (size_t)block_begin * w * ACTS_BLOCK_BYTES;
+    for (uint32_t b = block_begin; b < block_end; b++, block += w * ACTS_BLOCK_BYTES) {
+        float d = acts_d(block, w)[c];
+        int8_t q[QUANT_BLOCK];
+        for (size_t g = 0; g < QUANT_BLOCK / 4; g++)
+            memcpy(q + 4 * g, block + (g * w + c) * 4, 4);
+        for (int i = 0; i < QUANT_BLOCK; i++)
+            *out++ = *values++ - d * (float)q[i];
+    }
+}

@@ -144,4 +144,5 @@ void matmul_init_ref(struct kernels *k)
     k->matmul[DTYPE_F16] = matmul_float_ref;
     k->matmul[DTYPE_BF16] = matmul_float_ref;
     k->acts_store_q8 = acts_store_q8_ref;
+    k->acts_residual_q8 = acts_residual_q8_ref;
 }

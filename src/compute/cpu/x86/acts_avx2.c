@@ -71,3 +71,20 @@ void acts_store_q8_avx2(struct acts *a, uint32_t column, uint32_t block_begin, u
     for (uint32_t b = block_begin; b < block_end; b++, block += w * ACTS_BLOCK_BYTES, values += QUANT_BLOCK)
         store_block(block, w, column % ACTS_TILE, values);
 }
+
+void acts_residual_q8_avx2(const struct acts *a, uint32_t column, uint32_t block_begin, uint32_t block_end,
+                           const float *values, float *out)
+{
+    uint32_t tile = column / ACTS_TILE, w = acts_tile_width(a, tile), c = column % ACTS_TILE;
+    uint8_t *block = acts_tile(a, tile) + (size_t)block_begin * w * ACTS_BLOCK_BYTES;
+    for (uint32_t b = block_begin; b < block_end; b++, block += w * ACTS_BLOCK_BYTES) {
+        const int *words = (const int *)block + c;
+        __m256 d = _mm256_broadcast_ss(acts_d(block, w) + c);
+        for (int g = 0; g < 8; g += 2, values += 8, out += 8) {
+            __m128i codes = _mm_unpacklo_epi32(_mm_cvtsi32_si128(words[(size_t)g * w]),
+                                               _mm_cvtsi32_si128(words[(size_t)(g + 1) * w]));
+            __m256 q = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes));
+            _mm256_storeu_ps(out, _mm256_sub_ps(_mm256_loadu_ps(values), _mm256_mul_ps(d, q)));
+        }
+    }
+}
