@@ -75,7 +75,8 @@ static int pull(struct chat *c, const struct args *a, struct err *err)
     struct err first = *err, why = {0};
     int rc = pull_model(c->model, args_has(a, "insecure"), &why);
     err_clear(err);
-    return rc == 0 ? 0 : err_set(err, first.code, "%s, and pulling it failed: %s", first.message, why.message);
+    return rc == 0 ? 0
+                   : err_set(err, first.code, "%s, and pulling it failed: %s", first.message, why.message);
 }
 
 static int answer(struct chat *c, const struct args *a)
