@@ -53,6 +53,8 @@ void ollama_delete(struct app *app, struct http_request *r)
         fields_text(&f, "name", &name);
         fields_text(&f, "model", &model);
     }
+    if (err.code == ERR_NONE && model.n == 0 && name.n == 0)
+        err_set(&err, ERR_INVALID, "model is required");
     char *text = transfer_name(model.n ? model : name);
     if (err.code == ERR_NONE)
         store_delete(app->store, text, &err);
