@@ -42,7 +42,7 @@ def test_copy_and_delete(tmp_path, start):
     assert not (store / "manifests/registry.ollama.ai/me/copy").exists()
     gone = before - blobs(store)
     assert len(gone) == 5, "template, system, licence, parameters and messages; weights and config are shared with others"
-    for body, status, text in [({"model": "tiny"}, 404, "model 'tiny' not found"), ({"model": "bad name"}, 400, 'name "bad name" is invalid'), ({}, 400, 'name "" is invalid')]:
+    for body, status, text in [({"model": "tiny"}, 404, "model 'tiny' not found"), ({"model": "bad name"}, 400, 'name "bad name" is invalid'), ({}, 400, "model is required")]:
         reply = server.call("DELETE", "/api/delete", body)
         assert (reply.status, json.loads(reply.text)) == (status, {"error": text})
 
