@@ -9,7 +9,7 @@
 
 static bool is_decoding(const struct seq *s)
 {
-    return seq_n_left(s) == 1;
+    return s->embedding == NULL && seq_n_left(s) == 1;
 }
 
 static void preempt(struct engine *e, struct seq *s)
@@ -54,13 +54,15 @@ static uint32_t add_columns(struct engine *e, struct seq *s, uint32_t n)
         enum seq_page page = seq_next_page(s, &e->cache);
         if (page == SEQ_PAGE_STOP || (page == SEQ_PAGE_NEEDED && !take_page(e, s)))
             break;
+        if (s->embedding != NULL && embed_wants(e, s, s->n_computed + s->n_columns))
+            e->hidden_columns[b->n_hidden++] = b->n_tokens;
         e->batch_ids[b->n_tokens++] = s->tokens.at[s->n_computed + s->n_columns];
         s->n_columns++;
     }
     if (s->n_columns == 0)
         return 0;
     e->runs[b->n_runs++] = (struct decoder_run){s->pages, s->n_computed, s->first_column, s->n_columns};
-    s->wants_logits = s->n_columns == seq_n_left(s);
+    s->wants_logits = s->n_columns == seq_n_left(s) && s->embedding == NULL;
     if (s->wants_logits) {
         s->logit_row = b->n_logits;
         e->sampled[b->n_logits] = s;
@@ -89,11 +91,35 @@ static bool may_begin(const struct engine *e, const struct seq *s, bool is_first
     return s->n_pages > 0 || is_first || e->cache.n_free + e->cache.n_idle >= needed;
 }
 
-static struct seq *find_shortest(struct seq **waiting, uint32_t n_waiting)
+// Tokens to compute of what `s` stands for: of all runs of a request for vectors.
+static uint32_t n_left(const struct engine *e, const struct seq *s)
+{
+    uint32_t n = seq_n_left(s);
+    for (struct list *node = s->node.next; s->embedding != NULL && node != &e->seqs; node = node->next) {
+        const struct seq *other = LIST_OWNER(node, struct seq, node);
+        n += other->embedding == s->embedding ? seq_n_left(other) : 0;
+    }
+    return n;
+}
+
+// Up to n tokens of a prompt; of a request for vectors, of one run after the other.
+static uint32_t add_prompt(struct engine *e, struct seq *s, uint32_t n)
+{
+    uint32_t used = add_columns(e, s, MIN(seq_n_left(s), n));
+    for (struct list *node = s->node.next; s->embedding != NULL && node != &e->seqs && used < n;
+         node = node->next) {
+        struct seq *other = LIST_OWNER(node, struct seq, node);
+        if (other->embedding == s->embedding && may_begin(e, other, false))
+            used += add_columns(e, other, MIN(seq_n_left(other), n - used));
+    }
+    return used;
+}
+
+static struct seq *find_shortest(const struct engine *e, struct seq **waiting, uint32_t n_waiting)
 {
     struct seq *shortest = waiting[0];
     for (uint32_t i = 1; i < n_waiting; i++)
-        if (seq_n_left(waiting[i]) < seq_n_left(shortest))
+        if (n_left(e, waiting[i]) < n_left(e, shortest))
             shortest = waiting[i];
     return shortest;
 }
@@ -107,9 +133,8 @@ static uint32_t share_budget(struct engine *e, struct seq **waiting, uint32_t n_
     struct seq *first = NULL;
     uint32_t used = 0;
     if (n_waiting > 1 && e->rotation % 4 != 3) {
-        first = find_shortest(waiting, n_waiting);
-        used =
-            add_columns(e, first, MIN(seq_n_left(first), MAX(budget / 2, MIN(ENGINE_MIN_PREFILL, budget))));
+        first = find_shortest(e, waiting, n_waiting);
+        used = add_prompt(e, first, MIN(n_left(e, first), MAX(budget / 2, MIN(ENGINE_MIN_PREFILL, budget))));
     }
     uint32_t n_others = n_waiting - (first != NULL);
     for (uint32_t i = 0; i < n_waiting && used < budget; i++) {
@@ -118,7 +143,7 @@ static uint32_t share_budget(struct engine *e, struct seq **waiting, uint32_t n_
             continue;
         uint32_t even = MAX((budget - used) / n_others, MIN(ENGINE_MIN_PREFILL, budget - used));
         n_others--;
-        used += add_columns(e, s, MIN(seq_n_left(s), even));
+        used += add_prompt(e, s, MIN(n_left(e, s), even));
     }
     e->rotation++;
     return used;
@@ -129,8 +154,10 @@ bool batch_compose(struct engine *e)
     struct seq *waiting[1024];
     uint32_t n_waiting = 0;
     bool is_first = true;
-    e->batch =
-        (struct decoder_batch){.token_ids = e->batch_ids, .runs = e->runs, .logit_columns = e->logit_columns};
+    e->batch = (struct decoder_batch){.token_ids = e->batch_ids,
+                                      .runs = e->runs,
+                                      .logit_columns = e->logit_columns,
+                                      .hidden_columns = e->hidden_columns};
     e->n_decoding = e->n_prefill = 0;
     LIST_EACH(&e->seqs, node)
     {
@@ -150,11 +177,15 @@ bool batch_compose(struct engine *e)
     LIST_EACH(&e->seqs, node)
     {
         struct seq *s = LIST_OWNER(node, struct seq, node);
-        if (s->error.code != ERR_NONE || s->n_columns > 0 || n_waiting == COUNT_OF(waiting))
+        if (s->error.code != ERR_NONE || s->n_columns > 0 || n_waiting == COUNT_OF(waiting) ||
+            (s->embedding != NULL && s->embedding->is_in_batch))
             continue;
         bool others_work = seq_adopt(s, &e->cache);
-        if (!others_work && may_begin(e, s, is_first))
+        if (!others_work && may_begin(e, s, is_first)) {
             waiting[n_waiting++] = s;
+            if (s->embedding != NULL) // stands for all of its runs
+                s->embedding->is_in_batch = true;
+        }
         is_first = false;
     }
     if (n_waiting > 0)

@@ -72,11 +72,13 @@ int engine_open(struct engine **out, const struct gguf *g, const struct engine_o
     e->kernels = kernels_get(o->level);
     e->pool = pool_new(o->n_threads);
     list_init(&e->seqs);
+    list_init(&e->embeddings);
     strbuf_init(&e->text, 1 << 20);
     e->scratch = xcalloc((size_t)o->n_threads, sizeof *e->scratch);
     uint32_t n = max_batch_tokens(&e->o);
     e->batch_ids = xcalloc(n, sizeof *e->batch_ids);
     e->logit_columns = xcalloc(n, sizeof *e->logit_columns);
+    e->hidden_columns = xcalloc(n, sizeof *e->hidden_columns);
     e->runs = xcalloc(n, sizeof *e->runs);
     e->sampled = xcalloc(n, sizeof(struct seq *));
     *out = NULL;
@@ -95,7 +97,7 @@ int engine_open(struct engine **out, const struct gguf *g, const struct engine_o
     return 0;
 }
 
-static void remove_seq(struct engine *e, struct seq *s)
+void engine_remove_seq(struct engine *e, struct seq *s)
 {
     seq_release_pages(s, &e->cache);
     list_remove(&s->node);
@@ -107,8 +109,9 @@ void engine_close(struct engine *e)
 {
     if (e == NULL)
         return;
+    embed_drop_all(e);
     LIST_EACH_SAFE(&e->seqs, node, after)
-    remove_seq(e, LIST_OWNER(node, struct seq, node));
+    engine_remove_seq(e, LIST_OWNER(node, struct seq, node));
     decoder_free(e->decoder);
     kvcache_fini(&e->cache);
     weights_fini(&e->weights);
@@ -122,6 +125,7 @@ void engine_close(struct engine *e)
     free(e->banned);
     free(e->batch_ids);
     free(e->logit_columns);
+    free(e->hidden_columns);
     free(e->runs);
     free(e->sampled);
     strbuf_fini(&e->text);
@@ -145,24 +149,53 @@ static void replay(struct engine *e, struct seq *s, const struct request *r)
     }
 }
 
-void engine_submit(struct engine *e, const struct request *r)
+struct prompt_source engine_prompt_source(const struct engine *e)
 {
-    struct seq *s = seq_new(r->id, &r->params, r->stops, r->n_stops);
+    return (struct prompt_source){e->tokenizer, e->template, e->fallback_template, e->traits};
+}
+
+static uint32_t limit_of(const struct engine *e, const struct request *r)
+{
     uint32_t whole = MIN(e->weights.h.n_ctx_train, e->cache.n_pages * KV_PAGE_TOKENS);
     uint32_t limit = r->params.num_ctx > 0 ? MIN((uint32_t)r->params.num_ctx, whole) : e->o.default_context;
-    struct prompt_source source = {e->tokenizer, e->template, e->fallback_template, e->traits};
+    return MAX(limit, 4);
+}
+
+// Texts and ids as answers: whatever their length, up to what a message carries.
+static void build_answer(struct engine *e, struct seq *s, const struct request *r)
+{
+    struct prompt_source source = engine_prompt_source(e);
+    uint32_t limit = r->task == TASK_RENDER ? limit_of(e, r) : UINT32_MAX;
+    int rc = r->task == TASK_DETOKENIZE
+                 ? prompt_detokenize(&source, r, &s->rendered, &s->error)
+                 : prompt_build(&source, r, limit, &s->tokens, &s->n_truncated,
+                                r->task == TASK_RENDER ? &s->rendered : NULL, &s->error);
+    if (rc == 0 && s->rendered.overflow)
+        err_set(&s->error, ERR_TOO_LARGE, "the text is larger than %d MiB", ENGINE_RENDERED_BYTES >> 20);
+    if (rc == 0 && s->tokens.n > ENGINE_ANSWER_IDS)
+        err_set(&s->error, ERR_TOO_LARGE, "the text has more than %d tokens", ENGINE_ANSWER_IDS);
+    s->n_prompt = (uint32_t)s->tokens.n;
+}
+
+void engine_submit(struct engine *e, const struct request *r)
+{
+    if (r->task == TASK_EMBED) {
+        embed_submit(e, r, limit_of(e, r));
+        return;
+    }
+    struct seq *s = seq_new(r);
+    struct prompt_source source = engine_prompt_source(e);
     s->order = e->next_order++;
-    seq_set_limit(s, MAX(limit, 4));
     list_push(&e->seqs, &s->node);
     e->n_seqs++;
-    s->is_rendering = r->render_only;
     strbuf_init(&s->rendered, ENGINE_RENDERED_BYTES);
-    if (prompt_build(&source, r, s->limit, &s->tokens, &s->n_truncated, s->is_rendering ? &s->rendered : NULL,
-                     &s->error) != 0)
+    if (s->task != TASK_GENERATE) {
+        build_answer(e, s, r);
         return;
-    if (s->rendered.overflow)
-        err_set(&s->error, ERR_TOO_LARGE, "the prompt's text is larger than %d MiB",
-                ENGINE_RENDERED_BYTES >> 20);
+    }
+    seq_set_limit(s, limit_of(e, r));
+    if (prompt_build(&source, r, s->limit, &s->tokens, &s->n_truncated, NULL, &s->error) != 0)
+        return;
     s->n_prompt = (uint32_t)s->tokens.n;
     if (r->n_replay_ids + s->tokens.n > s->limit)
         err_set(&s->error, ERR_INTERNAL, "the replayed answer does not fit the context");
@@ -172,11 +205,12 @@ void engine_submit(struct engine *e, const struct request *r)
 
 void engine_cancel(struct engine *e, uint64_t request_id)
 {
+    embed_cancel(e, request_id);
     LIST_EACH(&e->seqs, node)
     {
         struct seq *s = LIST_OWNER(node, struct seq, node);
         if (s->request_id == request_id) {
-            remove_seq(e, s);
+            engine_remove_seq(e, s);
             return;
         }
     }
@@ -189,12 +223,12 @@ void engine_set_sharing(struct engine *e, uint32_t n_sharing)
 
 bool engine_has_work(const struct engine *e)
 {
-    return !list_is_empty(&e->seqs);
+    return !list_is_empty(&e->seqs) || !list_is_empty(&e->embeddings);
 }
 
 // ---- Events ----
 
-// The prompt's text as the whole answer, in pieces of whole characters.
+// A text as the whole answer, in pieces of whole characters.
 static void tell_rendered(const struct seq *s, engine_event_fn *on_event, void *user)
 {
     enum { PIECE_BYTES = 16 << 10 };
@@ -219,8 +253,8 @@ static void tell_prompts(struct engine *e, engine_event_fn *on_event, void *user
             event.kind = EVENT_ERROR;
             event.error = s->error;
             on_event(user, &event);
-            remove_seq(e, s);
-        } else if (!s->prompt_told) {
+            engine_remove_seq(e, s);
+        } else if (!s->prompt_told && s->embedding == NULL) {
             s->prompt_told = true;
             event.kind = EVENT_PROMPT;
             event.prompt_ids = s->tokens.at;
@@ -228,9 +262,9 @@ static void tell_prompts(struct engine *e, engine_event_fn *on_event, void *user
             event.n_cached = s->n_cached;
             event.n_truncated = s->n_truncated;
             on_event(user, &event);
-            if (s->is_rendering) {
+            if (s->task != TASK_GENERATE) {
                 tell_rendered(s, on_event, user);
-                remove_seq(e, s);
+                engine_remove_seq(e, s);
             }
         }
     }
@@ -289,6 +323,7 @@ static void send_done(struct engine *e, struct seq *s, enum done_reason reason, 
     struct event event = {.kind = EVENT_DONE,
                           .request_id = s->request_id,
                           .reason = reason,
+                          .stop_i = s->output.stop_i,
                           .n_prompt = s->n_prompt,
                           .n_cached = s->n_cached,
                           .n_truncated = s->n_truncated,
@@ -296,7 +331,7 @@ static void send_done(struct engine *e, struct seq *s, enum done_reason reason, 
                           .prompt_ns = s->first_token_ns - s->started_ns,
                           .generate_ns = now - s->first_token_ns};
     on_event(user, &event);
-    remove_seq(e, s);
+    engine_remove_seq(e, s);
 }
 
 static void finish(struct engine *e, struct seq *s, enum done_reason reason, engine_event_fn *on_event,
@@ -348,7 +383,9 @@ static void sample_share(void *arg, int thread_i, int n_threads)
                                   .n_tokens = s->tokens.n,
                                   .index = s->n_generated,
                                   .banned = e->banned,
-                                  .n_banned = e->n_banned};
+                                  .n_banned = e->n_banned,
+                                  .biases = s->biases,
+                                  .n_biases = s->n_biases};
         sampler_draw(e->kernels, &e->scratch[thread_i], &in, &s->sample);
     }
 }
@@ -375,6 +412,7 @@ void engine_step(struct engine *e, engine_event_fn *on_event, void *user)
 {
     int64_t started_ns = clock_monotonic_ns();
     tell_prompts(e, on_event, user);
+    embed_refill(e, on_event, user);
     if (!batch_compose(e))
         return;
     LIST_EACH(&e->seqs, node)
@@ -395,6 +433,7 @@ void engine_step(struct engine *e, engine_event_fn *on_event, void *user)
     count_step(e, started_ns);
     for (uint32_t i = 0; i < e->batch.n_logits; i++)
         take_token(e, e->sampled[i], on_event, user);
+    embed_take(e, started_ns, on_event, user);
 }
 
 void engine_read_stats(const struct engine *e, struct engine_stats *out)

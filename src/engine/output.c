@@ -22,14 +22,17 @@ void output_fini(struct output *o)
 }
 
 // The earliest place where any stop string begins; pending.n: none.
-static size_t find_stop(const struct output *o)
+static size_t find_stop(struct output *o)
 {
     size_t first = o->pending.n;
     for (size_t i = 0; i < o->n_stops; i++) {
+        size_t length = strlen(o->stops[i]);
         const char *at =
-            o->pending.n ? memmem(o->pending.at, o->pending.n, o->stops[i], strlen(o->stops[i])) : NULL;
-        if (at != NULL && (size_t)(at - o->pending.at) < first)
+            o->pending.n && length ? memmem(o->pending.at, o->pending.n, o->stops[i], length) : NULL;
+        if (at != NULL && (size_t)(at - o->pending.at) < first) {
             first = (size_t)(at - o->pending.at);
+            o->stop_i = (uint32_t)i + 1;
+        }
     }
     return first;
 }
@@ -40,7 +43,7 @@ static size_t count_hold(const struct output *o)
     size_t hold = 0;
     for (size_t i = 0; i < o->n_stops; i++) {
         size_t length = strlen(o->stops[i]);
-        for (size_t n = MIN(length - 1, o->pending.n); n > hold; n--) {
+        for (size_t n = length > 0 ? MIN(length - 1, o->pending.n) : 0; n > hold; n--) {
             if (memcmp(o->pending.at + o->pending.n - n, o->stops[i], n) == 0) {
                 hold = n;
                 break;

@@ -21,6 +21,7 @@ struct output {
     uint64_t n_sent;       // bytes sent before it
     char **stops;          // borrowed
     size_t n_stops;
+    uint32_t stop_i; // 1 + index of the one that was found; 0: none
     bool keeps_logprobs;
     struct output_token *held; // tokens not released yet
     size_t n_held, held_capacity;

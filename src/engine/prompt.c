@@ -8,15 +8,16 @@
 
 enum { MAX_PROMPT_BYTES = 64 << 20 };
 
-static void encode_text(const struct tokenizer *t, struct slice text, bool with_bos, struct tokens *out)
+static void encode_text(const struct tokenizer *t, struct slice text, bool with_bos, bool is_plain,
+                        struct tokens *out)
 {
     if (with_bos && tokenizer_adds_bos(t) && tokenizer_bos(t) != TOKEN_NONE) {
         struct slice bos = tokenizer_text(t, tokenizer_bos(t));
         tokens_push(out, tokenizer_bos(t));
-        if (bos.n > 0 && slice_starts_with(text, bos)) // the template wrote it too
+        if (bos.n > 0 && !is_plain && slice_starts_with(text, bos)) // the template wrote it too
             text = slice_make(text.at + bos.n, text.n - bos.n);
     }
-    tokenizer_encode(t, text, true, out);
+    tokenizer_encode(t, text, !is_plain, out);
 }
 
 static struct slice special_text(const struct tokenizer *t, uint32_t id)
@@ -78,7 +79,7 @@ static void take_text(const struct chat *c, struct slice text, struct tokens *ou
     }
     if (c->text != NULL)
         strbuf_push_slice(c->text, text);
-    encode_text(t, text, r->n_context_ids == 0, out);
+    encode_text(t, text, r->n_context_ids == 0 && !r->has_no_bos, r->is_plain, out);
 }
 
 static int render(const struct chat *c, const json_t *messages, struct tokens *out, struct err *err)
@@ -212,6 +213,36 @@ static void chat_fini(struct chat *c)
     json_decref(c->variables);
 }
 
+int prompt_detokenize(const struct prompt_source *source, const struct request *r, struct strbuf *text,
+                      struct err *err)
+{
+    for (size_t i = 0; i < r->n_context_ids; i++) {
+        if (r->context_ids[i] >= tokenizer_n_tokens(source->tokenizer))
+            return err_set(err, ERR_INVALID, "%u is no token id, the vocabulary has %u", r->context_ids[i],
+                           tokenizer_n_tokens(source->tokenizer));
+        strbuf_push_slice(text, tokenizer_piece(source->tokenizer, r->context_ids[i], true));
+    }
+    return 0;
+}
+
+int prompt_encode_input(const struct prompt_source *source, struct slice text, uint32_t limit, bool cuts,
+                        struct tokens *out, uint32_t *n_truncated, struct err *err)
+{
+    const struct tokenizer *t = source->tokenizer;
+    bool adds_eos = tokenizer_adds_eos(t) && tokenizer_eos(t) != TOKEN_NONE;
+    encode_text(t, text, true, false, out);
+    uint32_t most = limit - MIN(limit, (uint32_t)adds_eos);
+    *n_truncated = out->n > most ? (uint32_t)out->n - most : 0;
+    if (*n_truncated > 0 && !cuts)
+        return err_set(err, ERR_INVALID, "the input length exceeds the context length");
+    out->n -= *n_truncated;
+    if (adds_eos)
+        tokens_push(out, tokenizer_eos(t));
+    if (out->n == 0) // no text, and no token that stands around one
+        tokens_push(out, tokenizer_bos(t) != TOKEN_NONE ? tokenizer_bos(t) : 0);
+    return 0;
+}
+
 int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit,
                  struct tokens *out, uint32_t *n_truncated, struct strbuf *text, struct err *err)
 {
@@ -228,7 +259,8 @@ int prompt_build(const struct prompt_source *source, const struct request *r, ui
         if (out->at[i] >= tokenizer_n_tokens(source->tokenizer))
             rc = err_set(err, ERR_INVALID, "context holds id %u, the vocabulary has %u", out->at[i],
                          tokenizer_n_tokens(source->tokenizer));
-    if (rc == 0 && out->n == 0) // nothing at all: begin as the model begins a text
+    if (rc == 0 && out->n == 0 &&
+        r->task != TASK_TOKENIZE) // nothing at all: begin as the model begins a text
         tokens_push(out,
                     tokenizer_bos(source->tokenizer) != TOKEN_NONE ? tokenizer_bos(source->tokenizer) : 0);
     if (rc == 0 && out->n >= limit && r->truncate == TRUNCATE_HEAD)

@@ -19,3 +19,10 @@ struct prompt_source {
 // the prompt as text, what comes of context_ids in front.
 int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit,
                  struct tokens *out, uint32_t *n_truncated, struct strbuf *text, struct err *err);
+// The bytes of r->context_ids, special tokens written out. ERR_INVALID names an id that is none.
+int prompt_detokenize(const struct prompt_source *source, const struct request *r, struct strbuf *text,
+                      struct err *err);
+// A text whose vector is wanted: BOS and EOS around it as the model wants, at most `limit` tokens. `cuts`:
+// the end of a longer one is cut off, else it is ERR_INVALID.
+int prompt_encode_input(const struct prompt_source *source, struct slice text, uint32_t limit, bool cuts,
+                        struct tokens *out, uint32_t *n_truncated, struct err *err);

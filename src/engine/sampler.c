@@ -302,6 +302,9 @@ void sampler_draw(const struct kernels *kn, struct sampler_scratch *s, const str
         raw = xmalloc(in->n_vocab * sizeof *raw);
         memcpy(raw, in->logits, in->n_vocab * sizeof *raw);
     }
+    for (size_t i = 0; i < in->n_biases; i++)
+        if (in->biases[i].token_id < in->n_vocab)
+            in->logits[in->biases[i].token_id] += in->biases[i].bias;
     apply_penalties(in, s);
     for (uint32_t i = 0; i < in->n_banned; i++)
         in->logits[in->banned[i]] = -INFINITY;

@@ -9,6 +9,7 @@
 
 #include "base/params.h"
 #include "compute/compute.h"
+#include "frames/request.h"
 
 struct sample_logprob {
     uint32_t token_id;
@@ -31,6 +32,8 @@ struct sample_input {
     uint32_t index;         // of the token to draw, in the answer
     const uint32_t *banned; // ids that must not be drawn
     uint32_t n_banned;
+    const struct logit_bias *biases; // added first; the log-probabilities told are those without them
+    size_t n_biases;
 };
 
 // Scratch of one thread; grows once to the size of the vocabulary.

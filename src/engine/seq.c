@@ -6,17 +6,22 @@
 
 #include "base/mem.h"
 
-struct seq *seq_new(uint64_t request_id, const struct params *params, char *const *stops, size_t n_stops)
+struct seq *seq_new(const struct request *r)
 {
     struct seq *s = xcalloc(1, sizeof *s);
     list_init(&s->node);
-    s->request_id = request_id;
-    s->params = *params;
-    s->stops = xcalloc(n_stops, sizeof *s->stops);
-    for (size_t i = 0; i < n_stops; i++)
-        if (stops[i][0] != 0)
-            s->stops[s->n_stops++] = xstrdup(stops[i]);
-    output_init(&s->output, s->stops, s->n_stops, params->logprobs);
+    s->request_id = r->id;
+    s->task = r->task;
+    s->params = r->params;
+    s->stops = xcalloc(r->n_stops, sizeof *s->stops);
+    s->n_stops = r->n_stops;
+    for (size_t i = 0; i < r->n_stops; i++)
+        s->stops[i] = xstrdup(r->stops[i]);
+    s->biases = xcalloc(r->n_biases, sizeof *s->biases);
+    s->n_biases = r->n_biases;
+    if (r->n_biases > 0)
+        memcpy(s->biases, r->biases, r->n_biases * sizeof *s->biases);
+    output_init(&s->output, s->stops, s->n_stops, r->params.logprobs);
     return s;
 }
 
@@ -27,6 +32,8 @@ void seq_free(struct seq *s)
     for (size_t i = 0; i < s->n_stops; i++)
         free(s->stops[i]);
     free(s->stops);
+    free(s->biases);
+    free(s->pooled);
     tokens_fini(&s->tokens);
     free(s->pages);
     output_fini(&s->output);
@@ -47,8 +54,9 @@ static uint32_t last_node(const struct seq *s)
 
 bool seq_adopt(struct seq *s, struct kvcache *c)
 {
-    while (s->n_computed % KV_PAGE_TOKENS == 0 && s->n_computed + KV_PAGE_TOKENS < s->tokens.n &&
-           s->n_pages == s->n_computed / KV_PAGE_TOKENS && s->n_published == s->n_pages) {
+    while (s->embedding == NULL && s->n_computed % KV_PAGE_TOKENS == 0 &&
+           s->n_computed + KV_PAGE_TOKENS < s->tokens.n && s->n_pages == s->n_computed / KV_PAGE_TOKENS &&
+           s->n_published == s->n_pages) {
         uint32_t page = kvcache_find(c, last_node(s), s->tokens.at + s->n_computed);
         if (page == PAGE_NONE)
             return false;
@@ -67,7 +75,8 @@ bool seq_adopt(struct seq *s, struct kvcache *c)
 // All tokens of the page are known and every page before it is a node: it can be a node itself.
 static bool can_be_node(const struct seq *s, uint32_t page_i)
 {
-    return s->n_nodes == page_i && ((size_t)page_i + 1) * KV_PAGE_TOKENS <= s->tokens.n;
+    return s->embedding == NULL && s->n_nodes == page_i &&
+           ((size_t)page_i + 1) * KV_PAGE_TOKENS <= s->tokens.n;
 }
 
 enum seq_page seq_next_page(const struct seq *s, const struct kvcache *c)
@@ -97,6 +106,8 @@ void seq_publish(struct seq *s, struct kvcache *c)
 {
     while (s->n_published < s->n_nodes && (s->n_published + 1) * KV_PAGE_TOKENS <= s->n_computed)
         kvcache_publish(c, s->pages[s->n_published++]);
+    if (s->embedding != NULL)
+        return;
     // Private pages that became full: into the tree, or dropped in favour of the same page computed by
     // another.
     while (s->n_published == s->n_nodes && s->n_nodes < s->n_pages &&

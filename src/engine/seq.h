@@ -9,7 +9,10 @@
 #include "engine/kvcache.h"
 #include "engine/output.h"
 #include "frames/event.h"
+#include "frames/request.h"
 #include "text/tokenizer.h"
+
+struct embedding;
 
 struct seq {
     struct list node; // of the engine, in order of admission
@@ -17,6 +20,8 @@ struct seq {
     struct params params;
     char **stops;
     size_t n_stops;
+    struct logit_bias *biases;
+    size_t n_biases;
     struct tokens tokens; // prompt + answer
     uint32_t n_prompt, n_generated, n_cached, n_truncated;
     uint32_t limit;      // most tokens it may hold
@@ -26,8 +31,11 @@ struct seq {
                          // rest is private
     uint32_t n_nodes, n_published;
     bool was_preempted, prompt_told;
-    bool is_rendering; // its answer is `rendered`, the prompt's text; nothing is computed
-    struct strbuf rendered;
+    enum request_task task;      // RENDER, TOKENIZE, DETOKENIZE: answered at once, nothing is computed
+    struct strbuf rendered;      // the text that is the answer
+    struct embedding *embedding; // TASK_EMBED: it is the run of one input; its pages are shared with nobody
+    uint32_t input_i, n_pooled;  // n_pooled: positions, from the first, that are in `pooled`
+    double *pooled;
     struct err error; // set: the request failed before it ran
     struct output output;
     int64_t started_ns, first_token_ns; // 0: not yet
@@ -37,7 +45,7 @@ struct seq {
     struct sample sample;
 };
 
-struct seq *seq_new(uint64_t request_id, const struct params *params, char *const *stops, size_t n_stops);
+struct seq *seq_new(const struct request *r);
 // Its pages must have been released.
 void seq_free(struct seq *s);
 static inline uint32_t seq_n_left(const struct seq *s) // tokens to compute before the next one can be sampled

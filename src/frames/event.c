@@ -47,11 +47,19 @@ void event_encode(const struct event *e, struct strbuf *out)
         pack_u32(out, e->n_prompt);
         strbuf_push(out, e->prompt_ids, e->n_prompt * sizeof *e->prompt_ids);
         break;
+    case EVENT_VECTOR:
+        pack_u32(out, e->input_i);
+        pack_u32(out, e->n_prompt);
+        pack_u32(out, e->n_truncated);
+        pack_u32(out, e->n_vector);
+        strbuf_push(out, e->vector, e->n_vector * sizeof *e->vector);
+        break;
     case EVENT_TOKENS:
         pack_tokens(e, out);
         break;
     case EVENT_DONE:
         pack_u8(out, (uint8_t)e->reason);
+        pack_u32(out, e->stop_i);
         pack_u32(out, e->n_prompt);
         pack_u32(out, e->n_cached);
         pack_u32(out, e->n_truncated);
@@ -98,6 +106,22 @@ static void unpack_prompt(struct event *e, struct cursor *c, struct strbuf *scra
     }
     memcpy(ids, bytes, n_bytes);
     e->prompt_ids = ids;
+}
+
+static void unpack_vector(struct event *e, struct cursor *c, struct strbuf *scratch)
+{
+    e->input_i = cursor_u32(c);
+    e->n_prompt = cursor_u32(c);
+    e->n_truncated = cursor_u32(c);
+    e->n_vector = unpack_count(c, sizeof(float));
+    size_t n_bytes = e->n_vector * sizeof(float);
+    const void *bytes = cursor_take(c, n_bytes);
+    float *vector = n_bytes > 0 && bytes != NULL ? claim(scratch, n_bytes) : NULL;
+    if (vector == NULL) { // also when empty: no model makes such
+        c->failed = true;
+        return;
+    }
+    e->vector = memcpy(vector, bytes, n_bytes);
 }
 
 static void unpack_logprob(struct cursor *c, struct logprob *l)
@@ -158,6 +182,7 @@ static void unpack_done(struct event *e, struct cursor *c)
     if (reason > DONE_UNLOAD)
         c->failed = true;
     e->reason = (enum done_reason)reason;
+    e->stop_i = cursor_u32(c);
     e->n_prompt = cursor_u32(c);
     e->n_cached = cursor_u32(c);
     e->n_truncated = cursor_u32(c);
@@ -175,6 +200,8 @@ int event_decode(struct event *e, const void *bytes, size_t n, struct strbuf *sc
     e->kind = (enum event_kind)kind;
     if (kind == EVENT_PROMPT) {
         unpack_prompt(e, &c, scratch);
+    } else if (kind == EVENT_VECTOR) {
+        unpack_vector(e, &c, scratch);
     } else if (kind == EVENT_TOKENS) {
         unpack_tokens(e, &c, scratch);
     } else if (kind == EVENT_DONE) {

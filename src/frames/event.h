@@ -11,10 +11,11 @@
 #include "base/strbuf.h"
 
 enum event_kind {
-    EVENT_PROMPT, // the prompt is tokenised and accepted: its ids, once, before anything else
-    EVENT_TOKENS, // one or more new tokens with the text they make visible (may be empty)
-    EVENT_DONE,   // the last event of a request that ended well
-    EVENT_ERROR,  // the last event of one that did not
+    EVENT_PROMPT,  // the prompt is tokenised and accepted: its ids, once, before anything else
+    EVENT_VECTOR,  // of one of the inputs of TASK_EMBED, in no order, after a crash perhaps once more
+    EVENT_TOKENS,  // one or more new tokens with the text they make visible (may be empty)
+    EVENT_DONE,    // the last event of a request that ended well
+    EVENT_ERROR,   // the last event of one that did not
     EVENT_WAITING, // made by the front, never on the wire: it still waits; `text` says for what
     EVENT_KIND_COUNT
 };
@@ -41,6 +42,10 @@ struct event {
     uint32_t n_prompt;    // tokens of the prompt, cached ones included
     uint32_t n_cached;    // of these, taken from the prefix tree (EVENT_DONE too: the final figure)
     uint32_t n_truncated; // dropped to make it fit
+    // EVENT_VECTOR; n_prompt and n_truncated are of that input
+    uint32_t input_i;
+    const float *vector;
+    uint32_t n_vector;
     // EVENT_TOKENS
     const uint32_t *ids;
     uint32_t n_ids;
@@ -50,6 +55,7 @@ struct event {
     uint32_t n_logprobs;
     // EVENT_DONE
     enum done_reason reason;
+    uint32_t stop_i; // 1 + index of the stop string that was found; 0: none
     uint32_t n_generated;
     int64_t prompt_ns, generate_ns; // time spent on the prompt (what was evaluated) and on generating
     // EVENT_ERROR

@@ -28,6 +28,10 @@ void request_fini(struct request *r)
     for (size_t i = 0; i < r->n_stops; i++)
         free(r->stops[i]);
     free(r->stops);
+    free(r->biases);
+    for (size_t i = 0; i < r->n_inputs; i++)
+        free(r->inputs[i].at);
+    free(r->inputs);
     request_init(r);
 }
 
@@ -36,6 +40,20 @@ void request_add_stop(struct request *r, const char *text, size_t n)
     assert(r->n_stops < PARAMS_MAX_STOPS && n <= PARAMS_MAX_STOP_BYTES);
     r->stops = xrealloc(r->stops, (r->n_stops + 1) * sizeof *r->stops);
     r->stops[r->n_stops++] = xstrndup(text, n);
+}
+
+void request_add_bias(struct request *r, uint32_t token_id, float bias)
+{
+    assert(r->n_biases < REQUEST_MAX_BIASES);
+    r->biases = xrealloc(r->biases, (r->n_biases + 1) * sizeof *r->biases);
+    r->biases[r->n_biases++] = (struct logit_bias){token_id, bias};
+}
+
+void request_add_input(struct request *r, const char *text, size_t n)
+{
+    if ((r->n_inputs & (r->n_inputs - 1)) == 0) // the capacity is the next power of two
+        r->inputs = xrealloc(r->inputs, MAX(2 * r->n_inputs, 1ul) * sizeof *r->inputs);
+    r->inputs[r->n_inputs++] = (struct request_text){xstrndup(text, n), n};
 }
 
 static void pack_params(struct strbuf *out, const struct params *p)
@@ -89,6 +107,7 @@ static void pack_ids(struct strbuf *out, const uint32_t *ids, size_t n)
 void request_encode(const struct request *r, struct strbuf *out)
 {
     pack_u64(out, r->id);
+    pack_u8(out, (uint8_t)r->task);
     pack_u8(out, (uint8_t)r->kind);
     if (r->prompt == NULL)
         pack_u32(out, PACK_ABSENT);
@@ -100,8 +119,12 @@ void request_encode(const struct request *r, struct strbuf *out)
     pack_text(out, r->template_text);
     pack_u8(out, (uint8_t)r->template_kind);
     pack_bool(out, r->template_yields);
-    pack_bool(out, r->render_only);
     pack_bool(out, r->bare_without_template);
+    pack_bool(out, r->is_plain);
+    pack_bool(out, r->has_no_bos);
+    pack_u32(out, (uint32_t)r->n_inputs);
+    for (size_t i = 0; i < r->n_inputs; i++)
+        pack_bytes(out, r->inputs[i].at, r->inputs[i].n);
     pack_ids(out, r->context_ids, r->n_context_ids);
     pack_ids(out, r->replay_ids, r->n_replay_ids);
     pack_u8(out, (uint8_t)r->truncate);
@@ -109,6 +132,11 @@ void request_encode(const struct request *r, struct strbuf *out)
     pack_u32(out, (uint32_t)r->n_stops);
     for (size_t i = 0; i < r->n_stops; i++)
         pack_text(out, r->stops[i]);
+    pack_u32(out, (uint32_t)r->n_biases);
+    for (size_t i = 0; i < r->n_biases; i++) {
+        pack_u32(out, r->biases[i].token_id);
+        pack_f32(out, r->biases[i].bias);
+    }
     pack_i64(out, r->now_s);
 }
 
@@ -166,12 +194,33 @@ static void unpack_stops(struct cursor *c, struct request *r)
     }
 }
 
+static void unpack_inputs(struct cursor *c, struct request *r)
+{
+    uint32_t count = unpack_count(c, sizeof(uint32_t));
+    for (uint32_t i = 0; i < count && !c->failed; i++) {
+        struct slice text = cursor_bytes(c, cursor_u32(c));
+        if (!c->failed)
+            request_add_input(r, text.n ? text.at : "", text.n);
+    }
+}
+
+static void unpack_biases(struct cursor *c, struct request *r)
+{
+    uint32_t count = unpack_count(c, sizeof(struct logit_bias));
+    if (count > REQUEST_MAX_BIASES)
+        c->failed = true;
+    for (uint32_t i = 0; i < count && !c->failed; i++) {
+        uint32_t id = cursor_u32(c);
+        request_add_bias(r, id, cursor_f32(c));
+    }
+}
+
 int request_decode(struct request *r, const void *bytes, size_t n, struct err *err)
 {
     struct cursor c = cursor_make(bytes, n);
     request_init(r);
     r->id = cursor_u64(&c);
-    uint8_t kind = cursor_u8(&c);
+    uint8_t task = cursor_u8(&c), kind = cursor_u8(&c);
     r->prompt = unpack_copy(&c, &r->prompt_bytes);
     r->messages_json = unpack_copy(&c, NULL);
     r->tools_json = unpack_copy(&c, NULL);
@@ -179,19 +228,23 @@ int request_decode(struct request *r, const void *bytes, size_t n, struct err *e
     r->template_text = unpack_copy(&c, NULL);
     uint8_t template_kind = cursor_u8(&c);
     r->template_yields = unpack_bool(&c);
-    r->render_only = unpack_bool(&c);
     r->bare_without_template = unpack_bool(&c);
+    r->is_plain = unpack_bool(&c);
+    r->has_no_bos = unpack_bool(&c);
+    unpack_inputs(&c, r);
     r->context_ids = unpack_ids(&c, &r->n_context_ids);
     r->replay_ids = unpack_ids(&c, &r->n_replay_ids);
     uint8_t truncate = cursor_u8(&c);
     unpack_params(&c, &r->params);
     unpack_stops(&c, r);
+    unpack_biases(&c, r);
     r->now_s = unpack_i64(&c);
-    if (!unpack_is_whole(&c) || kind > PROMPT_MESSAGES || template_kind > TEMPLATE_GO ||
-        truncate > TRUNCATE_HEAD) {
+    if (!unpack_is_whole(&c) || task > TASK_EMBED || kind > PROMPT_MESSAGES || template_kind > TEMPLATE_GO ||
+        truncate > TRUNCATE_TAIL) {
         request_fini(r);
         return err_set(err, ERR_FORMAT, "broken request message");
     }
+    r->task = (enum request_task)task;
     r->kind = (enum prompt_kind)kind;
     r->template_kind = (enum template_kind)template_kind;
     r->truncate = (enum truncate_mode)truncate;
@@ -210,5 +263,7 @@ size_t request_bytes(const struct request *r)
                  (r->n_context_ids + r->n_replay_ids) * sizeof(uint32_t) + r->n_stops * sizeof(char *);
     for (size_t i = 0; i < r->n_stops; i++)
         sum += text_bytes(r->stops[i]);
-    return sum;
+    for (size_t i = 0; i < r->n_inputs; i++)
+        sum += sizeof r->inputs[i] + r->inputs[i].n + 1;
+    return sum + r->n_biases * sizeof *r->biases;
 }

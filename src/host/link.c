@@ -369,7 +369,7 @@ static int on_event(struct host *h, struct link *l, const struct wire_message *m
         link_cancel(h, l, j->id);
     }
     j->has_prompt |= e.kind == EVENT_PROMPT;
-    if (e.kind == EVENT_TOKENS && e.n_ids > 0 && j->n_ids == e.n_ids)
+    if (e.kind == EVENT_VECTOR || (e.kind == EVENT_TOKENS && e.n_ids > 0 && j->n_ids == e.n_ids))
         note_first_token(h, j);
     if (e.kind == EVENT_DONE || e.kind == EVENT_ERROR)
         finish_job(h, j);

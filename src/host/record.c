@@ -80,6 +80,12 @@ static void count_cached(struct job *j, uint32_t n_cached)
     j->n_cached = n_cached;
 }
 
+// Texts and ids are answers that no token is computed for.
+static bool computes(const struct job *j)
+{
+    return j->request != NULL && (j->request->task == TASK_GENERATE || j->request->task == TASK_EMBED);
+}
+
 void record_event(struct host *h, struct job *j, struct event *e)
 {
     int64_t now_ns = clock_monotonic_ns();
@@ -87,10 +93,17 @@ void record_event(struct host *h, struct job *j, struct event *e)
     record_waits(j, now_ns, &e->queue_ns, &e->load_ns);
     switch (e->kind) {
     case EVENT_PROMPT:
-        j->n_prompt = e->n_prompt;
+        if (computes(j)) {
+            j->n_prompt = e->n_prompt;
+            c->n_prompt_tokens += e->n_prompt;
+            histogram_add(&c->prompt_tokens, HISTOGRAM_TOKENS, e->n_prompt, 1);
+            count_cached(j, e->n_cached);
+        }
+        break;
+    case EVENT_VECTOR:
+        j->n_prompt += e->n_prompt;
         c->n_prompt_tokens += e->n_prompt;
         histogram_add(&c->prompt_tokens, HISTOGRAM_TOKENS, e->n_prompt, 1);
-        count_cached(j, e->n_cached);
         break;
     case EVENT_TOKENS:
         count_tokens(j, e, now_ns);
@@ -176,7 +189,7 @@ static void count_end(struct job *j, enum host_end end, int64_t total_ns)
         return;
     c->n_ended[end]++;
     histogram_add(&c->duration, HISTOGRAM_DURATIONS, seconds(total_ns), 1);
-    if (j->n_prompt > 0)
+    if (j->n_prompt > 0 && j->request->task == TASK_GENERATE)
         histogram_add(&c->generated_tokens, HISTOGRAM_TOKENS, j->n_generated, 1);
 }
 

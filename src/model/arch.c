@@ -214,10 +214,12 @@ int hparams_read(struct hparams *h, const struct gguf *g, struct err *err)
     if (read_sizes(h, g, err) != 0 || read_rope(h, g, err) != 0 || read_window(h, g, err) != 0)
         return -1;
     h->norm_eps = -1;
+    h->pooling = POOLING_LAST;
     h->attention_scale = 1.0f / sqrtf((float)h->head_dim);
     if (get_f32(h, g, "attention.layer_norm_rms_epsilon", &h->norm_eps, err) != 0 ||
         get_f32(h, g, "attention.scale", &h->attention_scale, err) != 0 ||
-        get_f32(h, g, "final_logit_softcapping", &h->final_softcap, err) != 0)
+        get_f32(h, g, "final_logit_softcapping", &h->final_softcap, err) != 0 ||
+        get_u32(h, g, "pooling_type", &h->pooling, err) != 0)
         return -1;
     if (!(h->norm_eps >= 0) || !isfinite(h->norm_eps) || !isfinite(h->attention_scale) ||
         !(h->final_softcap >= 0) || !isfinite(h->final_softcap))

@@ -33,6 +33,9 @@ const char *arch_names(void);
 
 enum { MODEL_MAX_LAYERS = 512 };
 
+// How a text's vector is made of its tokens' (the numbers are the file's).
+enum pooling { POOLING_NONE, POOLING_MEAN, POOLING_FIRST, POOLING_LAST, POOLING_RANK };
+
 // What the file's keys say, checked. Sizes are per layer alike (files where they differ are refused by name).
 struct hparams {
     const struct arch *arch;
@@ -44,6 +47,8 @@ struct hparams {
     float window_rope_base;                           // for local layers, whose scale is 1
     uint32_t window;                                  // 0: all layers global
     bool is_local[MODEL_MAX_LAYERS];
+    uint32_t
+        pooling; // enum pooling; POOLING_LAST where the file says nothing: only the last token has seen all
 };
 
 // ERR_UNSUPPORTED names an unknown architecture or a feature that is not computed; ERR_FORMAT what is missing

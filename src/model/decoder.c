@@ -30,13 +30,14 @@ struct decoder {
     void *memory;
     size_t memory_bytes;
     uint32_t q_stride, kv_stride, embd_stride, ff_stride, vocab_stride,
-        pairs_stride; // floats per column, whole panels
-    float *x[2];      // [max_tokens][embd_stride] residual stream; a region reads one and writes the other
-    float *delta;     // [max_tokens][embd_stride] what a branch adds to it
-    float *q, *k, *v; // [max_tokens][q_stride], [kv_stride]
-    float *attended;  // [max_tokens][q_stride]
-    float *gate, *up; // [max_tokens][ff_stride]
-    float *angles[2]; // [max_tokens][n_rot] cos, sin: global, local layers
+        pairs_stride;    // floats per column, whole panels
+    float *x[2];         // [max_tokens][embd_stride] residual stream; a region reads one and writes the other
+    const float *hidden; // that of x[] with the hidden states of the batch before
+    float *delta;        // [max_tokens][embd_stride] what a branch adds to it
+    float *q, *k, *v;    // [max_tokens][q_stride], [kv_stride]
+    float *attended;     // [max_tokens][q_stride]
+    float *gate, *up;    // [max_tokens][ff_stride]
+    float *angles[2];    // [max_tokens][n_rot] cos, sin: global, local layers
     float *pairs; // [2 * max_tokens][pairs_stride] products of pairs: of keys and, behind them, values; or of
                   // outputs
     float *local; // [n_threads][embd_stride] scratch of one thread
@@ -162,6 +163,11 @@ void decoder_free(struct decoder *d)
 float *decoder_logits(struct decoder *d, uint32_t i)
 {
     return d->logits + (size_t)i * d->vocab_stride;
+}
+
+const float *decoder_hidden(const struct decoder *d, uint32_t column)
+{
+    return d->hidden + (size_t)column * d->embd_stride;
 }
 
 // ---- Shares of work ----
@@ -294,12 +300,13 @@ struct join {
     uint32_t n_columns;
 };
 
-static void join_column(struct decoder *d, const struct join *j, uint32_t i, const struct worker *me,
-                        struct inputs *to, struct range k, bool writes_x)
+// The next branch's input, in this thread's scratch.
+static const float *join_and_norm(struct decoder *d, const struct join *j, size_t column,
+                                  const struct worker *me, bool writes_x)
 {
     int from = j->from;
     const struct kernels *kn = d->o.kernels;
-    size_t column = j->columns ? j->columns[i] : i, n = d->h->n_embd;
+    size_t n = d->h->n_embd;
     float *mine = d->local + (size_t)me->thread_i * d->embd_stride;
     const float *x = d->x[from] + column * d->embd_stride;
     if (j->has_delta) {
@@ -314,7 +321,27 @@ static void join_column(struct decoder *d, const struct join *j, uint32_t i, con
     if (writes_x)
         memcpy(d->x[1 - from] + column * d->embd_stride, x, n * sizeof *x);
     vec_rms_norm(kn, mine, x, j->norm, n, d->h->norm_eps);
-    store_input(d, to, j->need, i, k, mine + k.begin, me);
+    return mine;
+}
+
+static void join_column(struct decoder *d, const struct join *j, uint32_t i, const struct worker *me,
+                        struct inputs *to, struct range k, bool writes_x)
+{
+    const float *joined = join_and_norm(d, j, j->columns ? j->columns[i] : i, me, writes_x);
+    store_input(d, to, j->need, i, k, joined + k.begin, me);
+}
+
+// Where the residual stream is not read: into the other buffer, in columns that the head does not write.
+static void store_hidden(struct decoder *d, const struct join *j, struct worker *me)
+{
+    struct range r = share(d->batch->n_hidden, me);
+    for (uint32_t i = r.begin; i < r.end; i++) {
+        size_t column = d->batch->hidden_columns[i];
+        const float *joined = join_and_norm(d, j, column, me, false);
+        memcpy(d->x[1 - j->from] + column * d->embd_stride, joined, d->h->n_embd * sizeof *joined);
+    }
+    if (me->thread_i == 0)
+        d->hidden = d->x[1 - j->from];
 }
 
 // Returns what the next products take. A single column is computed by every thread for itself: a norm is
@@ -691,6 +718,9 @@ static void decoder_pass(void *arg, int thread_i, int n_threads)
         next_region(d, me);
         join = (struct join){.from = 1 - join.from, .has_delta = true, .delta_norm = y->post_ffn_norm};
     }
+    join.norm = w->head_norm;
+    if (d->batch->n_hidden > 0)
+        store_hidden(d, &join, me);
     if (d->batch->n_logits == 0)
         return;
     if (d->batch->n_logits > 1) {
@@ -698,7 +728,6 @@ static void decoder_pass(void *arg, int thread_i, int n_threads)
             set_columns(&d->in_embd, d->batch->n_logits);
         next_region(d, me);
     }
-    join.norm = w->head_norm;
     join.need = need_of(&w->head);
     join.columns = d->batch->logit_columns;
     join.n_columns = d->batch->n_logits;

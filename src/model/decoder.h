@@ -33,6 +33,9 @@ struct decoder_batch {
     uint32_t n_runs;
     const uint32_t *logit_columns; // columns whose logits are wanted
     uint32_t n_logits;
+    const uint32_t
+        *hidden_columns; // columns whose hidden states are wanted; none of them is in logit_columns
+    uint32_t n_hidden;
 };
 
 struct decoder;
@@ -56,3 +59,5 @@ size_t decoder_scratch_bytes(const struct hparams *h, uint32_t max_tokens, uint3
 // i) until the next run.
 void decoder_run_batch(struct decoder *d, const struct decoder_batch *batch);
 float *decoder_logits(struct decoder *d, uint32_t i); // n_vocab values, the caller may change them
+// After the last norm, of a column that is in batch->hidden_columns; n_embd values, until the next run.
+const float *decoder_hidden(const struct decoder *d, uint32_t column);

@@ -148,7 +148,7 @@ static void set_variables(struct request *r, const struct ask *a)
 static void set_prompt(struct request *r, const struct ask *a, const struct stored_model *m,
                        const json_t *stored)
 {
-    r->render_only = a->is_render_only;
+    r->task = a->is_render_only ? TASK_RENDER : TASK_GENERATE;
     r->kind = a->is_raw ? PROMPT_RAW : PROMPT_MESSAGES;
     if (!a->is_chat) {
         r->prompt = xstrndup(a->prompt.n ? a->prompt.at : "", a->prompt.n);

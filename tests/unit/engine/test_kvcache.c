@@ -16,8 +16,8 @@ static struct kvcache open_cache(uint32_t n_pages)
 
 static struct seq *new_seq(uint64_t id, const uint32_t *tokens, uint32_t n)
 {
-    struct params params = PARAMS_DEFAULT;
-    struct seq *s = seq_new(id, &params, NULL, 0);
+    struct request r = {.id = id, .params = PARAMS_DEFAULT};
+    struct seq *s = seq_new(&r);
     seq_set_limit(s, n + 64);
     for (uint32_t i = 0; i < n; i++)
         tokens_push(&s->tokens, tokens[i]);

@@ -42,6 +42,12 @@ static void fill_request(struct request *r)
     r->params.top_logprobs = 20;
     request_add_stop(r, "stopper", 4);
     request_add_stop(r, "", 0);
+    r->task = TASK_EMBED;
+    r->is_plain = true;
+    request_add_bias(r, 5, -1.5f);
+    request_add_input(r, "first", 5);
+    request_add_input(r, "", 0);
+    request_add_input(r, "a\0b", 3);
     r->now_s = -5;
 }
 
@@ -63,6 +69,11 @@ static void test_request_comes_back(void **unused)
     assert_int_equal(out.n_replay_ids, 1);
     assert_int_equal(out.n_stops, 2);
     assert_string_equal(out.stops[0], "stop");
+    assert_true(out.task == TASK_EMBED && out.is_plain && !out.has_no_bos);
+    assert_true(out.n_biases == 1 && out.biases[0].token_id == 5 && out.biases[0].bias == -1.5f);
+    assert_true(out.n_inputs == 3 && out.inputs[1].n == 0 && out.inputs[2].n == 3);
+    assert_string_equal(out.inputs[0].at, "first");
+    assert_memory_equal(out.inputs[2].at, "a\0b", 3);
     assert_true(out.params.seed == UINT64_MAX && out.params.top_logprobs == 20 && out.params.top_p == 0.25f);
     request_encode(&out, &again);
     assert_int_equal(again.n, bytes.n);
@@ -177,8 +188,20 @@ static void test_events_come_back(void **unused)
     assert_true(slice_is(out.logprobs[0].top[0].bytes, "ab") && out.logprobs[0].top[1].token_id == 5);
     assert_true(out.logprobs[1].chosen.logprob == -3.f && out.logprobs[1].n_top == 0);
 
+    static const float vector[2] = {0.5f, -2};
+    strbuf_reset(&bytes);
+    in = (struct event){
+        .kind = EVENT_VECTOR, .input_i = 7, .n_prompt = 9, .n_truncated = 1, .vector = vector, .n_vector = 2};
+    event_encode(&in, &bytes);
+    for (size_t n = 0; n < bytes.n; n++)
+        assert_int_equal(decode_event_copy(&out, bytes.at, n, &scratch), -1);
+    assert_int_equal(event_decode(&out, bytes.at, bytes.n, &scratch, NULL), 0);
+    assert_true(out.input_i == 7 && out.n_prompt == 9 && out.n_truncated == 1 && out.n_vector == 2);
+    assert_memory_equal(out.vector, vector, sizeof vector);
+
     strbuf_reset(&bytes);
     in = (struct event){.kind = EVENT_DONE,
+                        .stop_i = 3,
                         .reason = DONE_LENGTH,
                         .n_prompt = 5,
                         .n_generated = 6,
@@ -186,7 +209,7 @@ static void test_events_come_back(void **unused)
                         .generate_ns = 1ll << 40};
     event_encode(&in, &bytes);
     assert_int_equal(event_decode(&out, bytes.at, bytes.n, &scratch, NULL), 0);
-    assert_true(out.reason == DONE_LENGTH && out.n_generated == 6 && out.prompt_ns == -1 &&
+    assert_true(out.reason == DONE_LENGTH && out.stop_i == 3 && out.n_generated == 6 && out.prompt_ns == -1 &&
                 out.generate_ns == 1ll << 40);
 
     strbuf_reset(&bytes);

@@ -302,7 +302,7 @@ static void templates_travel_with_their_language(void **state)
     assert_int_equal(r.status, 200);
     assert_int_equal(last_request(state)->template_kind, TEMPLATE_GO);
     assert_true(last_request(state)->template_yields);
-    assert_true(last_request(state)->render_only);
+    assert_int_equal(last_request(state)->task, TASK_RENDER);
     assert_string_equal(last_request(state)->variables_json, "{\"think\":false}");
     reply_fini(&r);
     r = post(*state, "/api/generate", "{\"model\":\"tiny\",\"prompt\":\"x\",\"template\":\"{{ .Prompt }}\"}");
