@@ -22,6 +22,11 @@
     X(ERR_NO_MEMORY, 500, "not enough memory")                                                               \
     X(ERR_UNSUPPORTED, 501, "not supported")                                                                 \
     X(ERR_BUSY, 503, "server busy")                                                                          \
+    X(ERR_QUEUE_FULL, 503, "server busy, please try again.  maximum pending requests exceeded")              \
+    X(ERR_QUEUE_BYTES, 503, "server busy, please try again.  too many bytes in waiting requests")            \
+    X(ERR_UNREAD, 503, "server busy: too many requests wait to be read")                                     \
+    X(ERR_DRAINING, 503, "server is shutting down")                                                          \
+    X(ERR_BACKOFF, 503, "the model runner has unexpectedly stopped")                                         \
     X(ERR_TIMEOUT, 504, "timed out")
 
 enum err_code {

@@ -71,7 +71,7 @@ static void add_model(struct table *t, const json_t *m, const struct top_sample 
                       const struct top_sample *before)
 {
     char text[FORMAT_BYTES], until[FORMAT_BYTES] = "Never";
-    const char *name = api_text(m, "name");
+    const char *name = api_text(m, "name"), *series = api_text(m, "metrics_name");
     int64_t expires_ns = format_parse_time(api_text(m, "expires_at"));
     const json_t *progress = json_object_get(m, "load_progress");
     table_add(t, name);
@@ -85,9 +85,9 @@ static void add_model(struct table *t, const json_t *m, const struct top_sample 
     table_add(t, text);
     snprintf(text, sizeof text, "%.0f%%", 100 * json_number_value(json_object_get(m, "kv_usage")));
     table_add(t, text);
-    format_rate(rate(now, before, "drover_model_generated_tokens_total", name), text);
+    format_rate(rate(now, before, "drover_model_generated_tokens_total", series), text);
     table_add(t, text);
-    format_metric(now, "drover_model_resident_bytes", name, text);
+    format_metric(now, "drover_model_resident_bytes", series, text);
     table_add(t, text);
     if (expires_ns != INT64_MIN)
         format_when(expires_ns, clock_wall_ns(), until);

@@ -153,6 +153,22 @@ static void replace(char **text, const char *with)
     *text = xstrdup(with != NULL ? with : "");
 }
 
+// Series of metrics are told apart by it: another file under a known name (after a pull), or another KV type,
+// gets a name of its own.
+static char *unused_name(const struct host *h, const char *wanted)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%.240s", wanted);
+    for (unsigned n = 2;; n++) {
+        bool is_used = false;
+        LIST_EACH(&h->models, node)
+        is_used |= strcmp(LIST_OWNER(node, struct hosted, all)->first_name, name) == 0;
+        if (!is_used)
+            return xstrdup(name);
+        snprintf(name, sizeof name, "%.240s#%u", wanted, n);
+    }
+}
+
 // The model of that digest and KV type, told apart by nothing else; names, details and settings are those of
 // the submission that found it unloaded.
 struct hosted *host_find_model(struct host *h, const struct host_model *wanted)
@@ -169,7 +185,7 @@ struct hosted *host_find_model(struct host *h, const struct host_model *wanted)
         m = xcalloc(1, sizeof *m);
         m->blob_digest = xstrdup(wanted->blob_digest);
         m->kv_type = xstrdup(kv_type);
-        m->first_name = xstrdup(wanted->name);
+        m->first_name = unused_name(h, wanted->name);
         m->sched = sched_add_model(h->sched, m);
         sched_log_name(h->sched, m->sched, wanted->name);
         list_push(&h->models, &m->all);
@@ -198,7 +214,7 @@ static struct job *admit(struct host *h, const struct host_submission *s, struct
     int64_t now_ns = clock_monotonic_ns();
     if (h->options.max_waiting_bytes > 0 &&
         h->waiting_bytes + j->waiting_bytes > h->options.max_waiting_bytes) {
-        err_set(err, ERR_BUSY, "server busy, please try again.  too many bytes in waiting requests");
+        err_set(err, ERR_QUEUE_BYTES, "server busy, please try again.  too many bytes in waiting requests");
     } else if (sched_submit(h->sched, j->model->sched, &j->sched, now_ns, err) == 0) {
         h->waiting_bytes += j->waiting_bytes;
         list_push(&h->jobs, &j->open);
@@ -232,7 +248,7 @@ struct job *host_submit(struct host *h, const struct host_submission *s, struct 
         j = s->unload && s->request == NULL ? unload(h, s) : admit(h, s, err);
     pthread_mutex_unlock(&h->mutex);
     if (is_stopping) {
-        err_set(err, ERR_BUSY, "server is shutting down");
+        err_set(err, ERR_DRAINING, "server is shutting down");
         drop_request(s->request);
     }
     if (j != NULL)
@@ -349,6 +365,7 @@ static void fill_status(struct host_model_status *out, const struct hosted *m)
                                       .load_done_bytes = m->progress.done,
                                       .load_total_bytes = m->progress.total};
     snprintf(out->name, sizeof out->name, "%s", m->name);
+    snprintf(out->metrics_name, sizeof out->metrics_name, "%s", m->first_name);
     snprintf(out->blob_digest, sizeof out->blob_digest, "%s", m->blob_digest);
     snprintf(out->manifest_digest, sizeof out->manifest_digest, "%s", m->manifest_digest);
     snprintf(out->state, sizeof out->state, "%s", state_name(s));

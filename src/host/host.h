@@ -74,8 +74,8 @@ typedef void host_event_fn(void *user, const struct event *e);
 typedef struct host_model_settings host_settings_fn(const char *display_name);
 
 int host_new(struct host **out, const struct host_options *options, struct err *err);
-void host_free(struct host *h); // stops every runner; every open job gets EVENT_ERROR (ERR_BUSY, "server is
-                                // shutting down")
+void host_free(struct host *h); // stops every runner; every open job gets EVENT_ERROR (ERR_DRAINING, "server
+                                // is shutting down")
 
 // After a reload of the configuration: what counts from now on. Threads, memory limit and CPU level stay; the
 // KV type counts for models that are loaded from now on (a loaded one of another type goes when idle); slots
@@ -91,6 +91,7 @@ struct host_submission {
     enum sched_priority priority;
     bool has_keep_alive;
     int64_t keep_alive_ns; // 0: unload when idle afterwards; negative: for ever
+    bool is_preload; // with request NULL: fails where another model would have to go for it (not if pinned)
     bool
         unload; // with request NULL: unload now if idle, else when idle (EVENT_DONE with DONE_UNLOAD at once)
     int64_t comment_ns; // > 0: until the first token EVENT_WAITING comes that often
@@ -98,10 +99,10 @@ struct host_submission {
     void *user;
 };
 
-// Admission: decided at once, never waits. NULL with ERR_BUSY when the queue is full or the model backs off
-// after crashes (`err` says so; host_retry_after_s and host_queue_depth give the headers' values). Otherwise
-// the job gets events, the last one being EVENT_DONE or EVENT_ERROR, after which `user` is never used again;
-// the first may come before host_submit returns. FIFO per model.
+// Admission: decided at once, never waits. NULL with ERR_QUEUE_FULL, ERR_QUEUE_BYTES, ERR_BACKOFF (after
+// crashes of the model) or ERR_DRAINING; host_retry_after_s and host_queue_depth give the headers' values.
+// Otherwise the job gets events, the last one being EVENT_DONE or EVENT_ERROR, after which `user` is never
+// used again; the first may come before host_submit returns. FIFO per model.
 struct job *host_submit(struct host *h, const struct host_submission *s, struct err *err);
 // The client has left: its slot or place is free within one step. After it returns no event comes and `user`
 // is not used any more; an event that is being delivered right now on the host's thread is waited for, so do
@@ -122,6 +123,7 @@ uint32_t host_queue_depth(const struct host *h); // requests that wait and have 
 
 // ---- Looking in ----
 struct host_model_status {
+    char metrics_name[256]; // as host_model_metrics.name
     char name[256], blob_digest[80], manifest_digest[72];
     char *details_json;  // owned
     char state[16];      // "loading", "ready", "stopping"
@@ -218,7 +220,8 @@ struct host_counters {
 };
 
 struct host_model_metrics {
-    char name[256];  // the first name that it was known by: it stays
+    char name[256];  // the first name that it was known by, with "#2" and so on if another model has it: it
+                     // stays
     bool is_present; // the figures of now mean something
     bool is_ready;
     int pid; // 0: no process

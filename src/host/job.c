@@ -36,6 +36,7 @@ struct job *job_new(struct host *h, struct hosted *m, const struct host_submissi
     j->on_event = s->on_event;
     j->user = s->user;
     j->sched.is_load = s->request == NULL;
+    j->sched.is_preload = s->is_preload;
     j->sched.priority = s->priority;
     j->sched.client = s->client != 0 ? s->client : map_hash(j->client, strlen(j->client));
     if (s->request != NULL) {

@@ -292,7 +292,7 @@ static void on_time(struct host *h)
 static void fail_open_jobs(struct host *h)
 {
     struct err why = {0};
-    err_set(&why, ERR_BUSY, "server is shutting down");
+    err_set(&why, ERR_DRAINING, "server is shutting down");
     for (;;) {
         struct job *j = NULL;
         pthread_mutex_lock(&h->mutex);

@@ -138,7 +138,7 @@ void sched_on_gone(struct sched *s, struct sched_model *m, int64_t now_ns)
     if (was != SCHED_STOPPING)
         count_crash(s, m, was != SCHED_READY);
     if (m->n_waiting == 0)
-        m->keep_alive_ns = m->options.has_keep_alive ? m->options.keep_alive_ns : s->options.keep_alive_ns;
+        m->keep_alive_ns = default_keep_alive(s, m);
     settle(s);
 }
 

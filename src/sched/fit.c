@@ -5,8 +5,6 @@
 
 #include "base/mem.h"
 
-#define GIB ((double)(1ull << 30))
-
 static uint64_t add_capped(uint64_t a, uint64_t b)
 {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;

@@ -5,6 +5,7 @@
 
 #include "sched/sched.h"
 
+#define GIB ((double)(1ull << 30))
 enum {
     FIT_AUTO_SLOTS = SCHED_AUTO_SLOTS,
     FIT_SLOT_TOKENS = 4096,

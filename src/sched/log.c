@@ -66,9 +66,9 @@ void log_submit(struct sched *s, const struct sched_model *m, const struct sched
     if (accepted)
         snprintf(number, sizeof number, "%" PRIu64, s->next_order);
     write_line(s,
-               "submit m=%u r=%s need=%u load=%d client=%" PRIu64 " priority=%d queue_wait=%" PRId64
-               " first_token=%" PRId64 " request=%" PRId64,
-               m->index, number, r->need_tokens, r->is_load, r->client, (int)r->priority,
+               "submit m=%u r=%s need=%u load=%d preload=%d client=%" PRIu64
+               " priority=%d queue_wait=%" PRId64 " first_token=%" PRId64 " request=%" PRId64,
+               m->index, number, r->need_tokens, r->is_load, r->is_preload, r->client, (int)r->priority,
                r->max_queue_wait_ns, r->first_token_timeout_ns, r->request_timeout_ns);
 }
 

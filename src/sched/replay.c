@@ -184,6 +184,7 @@ static int do_submit(struct replay *p, const char *line, struct err *err)
     struct sched_request *r = xcalloc(1, sizeof *r);
     r->need_tokens = (uint32_t)number(line, "need");
     r->is_load = number(line, "load") != 0;
+    r->is_preload = number(line, "preload") != 0;
     r->client = (uint64_t)number(line, "client");
     r->priority = (enum sched_priority)priority;
     r->max_queue_wait_ns = number(line, "queue_wait");

@@ -213,6 +213,34 @@ static void close_devices(struct pass *p, const struct sched_model *m)
 }
 
 // ---- Giving ----
+// For a preload nobody goes and nobody waits: it says what is missing.
+static void refuse_preloads(const struct pass *p, struct sched_model *m)
+{
+    struct sched *s = p->s;
+    struct err why = {0};
+    struct fit_wish wish = wish_of(s, m);
+    struct sched_sizes sizes;
+    uint64_t most_bytes = 0, free_bytes = 0;
+    for (uint32_t i = 0; i < s->options.n_devices; i++) {
+        if (!devices_may_hold(s, i))
+            continue;
+        uint64_t budget = s->options.devices[i].budget_bytes;
+        most_bytes = MAX(most_bytes, budget);
+        free_bytes = MAX(free_bytes, left_of(budget, devices_held_bytes(s, i) + p->taken_bytes[i]));
+    }
+    fit_sizes(&wish, &m->plan, 0, most_bytes, &sizes);
+    if (devices_count_held(s) + p->n_taken >= max_loaded(s))
+        err_set(&why, ERR_NO_MEMORY, "no place beside the models that are loaded: the limit is %u of them",
+                max_loaded(s));
+    else
+        err_set(&why, ERR_NO_MEMORY,
+                "no room beside the models that are loaded: %.2f GiB needed, %.2f GiB available of %.2f GiB",
+                (double)sizes.memory_bytes / GIB, (double)free_bytes / GIB, (double)most_bytes / GIB);
+    LIST_EACH_SAFE(&m->waiting, node, after)
+    sched_fail_request(s, request_of(node), &why);
+    m->is_wanted = false;
+}
+
 static void evict_marked(struct sched *s)
 {
     LIST_EACH(&s->models, node)
@@ -227,8 +255,8 @@ static void give_room(struct pass *p, struct sched_model *m)
     struct sched *s = p->s;
     struct choice c = choose(p, m);
     m->claim = SCHED_CAUSE_ROOM;
-    if (m->n_waiting == 0 && !m->options.is_pinned && (!c.fits || c.cost > 0)) {
-        m->is_wanted = false; // nothing goes for a preload
+    if (m->n_waiting == m->n_preload_waiting && !m->options.is_pinned && (!c.fits || c.cost > 0)) {
+        refuse_preloads(p, m);
         return;
     }
     if (!c.fits) {

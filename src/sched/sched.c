@@ -52,11 +52,6 @@ void sched_free(struct sched *s)
     free(s);
 }
 
-static int64_t default_keep_alive(const struct sched *s, const struct sched_model *m)
-{
-    return m->options.has_keep_alive ? m->options.keep_alive_ns : s->options.keep_alive_ns;
-}
-
 struct sched_model *sched_add_model(struct sched *s, void *user)
 {
     struct sched_model *m = xcalloc(1, sizeof *m);
@@ -181,14 +176,15 @@ static bool is_promised_slot(const struct sched *s, const struct sched_model *m,
 static int admit(const struct sched *s, const struct sched_model *m, bool is_promised, struct err *err)
 {
     if (s->is_ending)
-        return err_set(err, ERR_BUSY, "server is shutting down");
+        return err_set(err, ERR_DRAINING, "server is shutting down");
     if (m->state == SCHED_ABSENT && m->backoff_until_ns > s->now_ns)
         return err_set(
-            err, ERR_BUSY,
+            err, ERR_BACKOFF,
             "the model runner has unexpectedly stopped %u times in a row; it is started again in %lld s",
             m->crashes_in_row, (long long)((m->backoff_until_ns - s->now_ns + 999999999) / 1000000000));
     if (!is_promised && s->n_queued >= s->options.max_queue)
-        return err_set(err, ERR_BUSY, "server busy, please try again.  maximum pending requests exceeded");
+        return err_set(err, ERR_QUEUE_FULL,
+                       "server busy, please try again.  maximum pending requests exceeded");
     return 0;
 }
 
@@ -196,6 +192,7 @@ static void init_request(struct sched *s, struct sched_model *m, struct sched_re
 {
     *r = (struct sched_request){.need_tokens = r->need_tokens,
                                 .is_load = r->is_load,
+                                .is_preload = r->is_load && r->is_preload,
                                 .client = r->client,
                                 .priority = MIN(r->priority, SCHED_PRIORITY_BATCH),
                                 .max_queue_wait_ns = r->max_queue_wait_ns,
@@ -263,7 +260,8 @@ void sched_unload(struct sched *s, struct sched_model *m, int64_t now_ns)
     settle_begin(s, now_ns);
     log_event_of_model(s, "unload", m);
     m->is_wanted = false;
-    if (m->state != SCHED_ABSENT || m->n_waiting > 0) {
+    bool goes_already = m->state == SCHED_ABSENT || m->state == SCHED_STOPPING;
+    if (!goes_already || m->n_waiting > 0) {
         m->keep_alive_ns = 0;
         m->must_unload = true;
     }

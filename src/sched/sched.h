@@ -208,6 +208,7 @@ struct sched_model {
     bool must_unload;                         // sched_unload: when idle, pinned or not
     bool reloads_for_config;                  // after it was unloaded for that
     uint32_t n_load_waiting;                  // of those that wait, is_load
+    uint32_t n_preload_waiting;               // of these, is_preload
     uint32_t loaded_parallel, loaded_context; // what was asked for when it was loaded
     bool is_marked, is_kept;                  // while victims are chosen
     enum sched_cause claim;                   // PLANNED or wants_grow: what stands in the way
@@ -225,7 +226,8 @@ struct sched_request {
     // set by the caller before sched_submit
     uint32_t need_tokens; // explicit num_ctx; 0: none
     bool is_load;         // wants the model loaded and nothing else
-    uint64_t client;      // who asks; for ROUND_ROBIN
+    bool is_preload; // is_load, and only where there is room: for it no model goes, unless its own is pinned
+    uint64_t client; // who asks; for ROUND_ROBIN
     enum sched_priority priority;
     int64_t max_queue_wait_ns, first_token_timeout_ns, request_timeout_ns; // 0: as sched_options
     // the scheduler's
@@ -279,12 +281,12 @@ void sched_configure_model(struct sched *s, struct sched_model *m, const struct 
                            int64_t now_ns);
 // Loads it without a request, after those that requests wait for. Nothing if it is loaded.
 void sched_preload(struct sched *s, struct sched_model *m, int64_t now_ns);
-// From now on nothing is accepted (ERR_BUSY); what was accepted is finished.
+// From now on nothing is accepted (ERR_DRAINING); what was accepted is finished.
 void sched_drain(struct sched *s, int64_t now_ns);
 bool sched_is_drained(const struct sched *s); // and every request has ended and was told so
 
 // ---- What happened ----
-// 0: accepted. -1: ERR_BUSY, full, backing off or draining.
+// 0: accepted. -1: ERR_QUEUE_FULL, ERR_BACKOFF or ERR_DRAINING.
 int sched_submit(struct sched *s, struct sched_model *m, struct sched_request *r, int64_t now_ns,
                  struct err *err);
 void sched_set_keep_alive(struct sched *s, struct sched_model *m, int64_t keep_alive_ns, int64_t now_ns);

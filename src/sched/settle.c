@@ -48,6 +48,7 @@ void settle_leave(struct sched *s, struct sched_request *r, bool is_started)
     } else if (r->place == SCHED_WAITING) {
         m->n_waiting--;
         m->n_load_waiting -= r->is_load;
+        m->n_preload_waiting -= r->is_preload;
         if (r->is_promised)
             m->n_promised--;
         else
@@ -67,6 +68,7 @@ void settle_wait(struct sched *s, struct sched_request *r)
     r->place = SCHED_WAITING;
     m->n_waiting++;
     m->n_load_waiting += r->is_load;
+    m->n_preload_waiting += r->is_preload;
     if (r->is_promised)
         m->n_promised++;
     else
@@ -107,6 +109,16 @@ void settle_take_back(struct sched *s, struct sched_model *m, bool is_crash)
 }
 
 // ---- Models between states ----
+// What was said of the model that goes does not count for the one that may come: a request that arrives while
+// it goes finds the defaults, or says its own.
+static void forget_keep_alive(const struct sched *s, struct sched_model *m)
+{
+    if (m->n_waiting > 0 || m->n_running > 0)
+        return;
+    m->keep_alive_ns = default_keep_alive(s, m);
+    m->must_unload = false;
+}
+
 void sched_stop_model(struct sched *s, struct sched_model *m, enum sched_unload_reason reason)
 {
     if (m->is_growing && m->state != SCHED_LOADING && reason != SCHED_UNLOAD_GROW) {
@@ -117,6 +129,7 @@ void sched_stop_model(struct sched *s, struct sched_model *m, enum sched_unload_
     m->unload_reason = reason;
     m->expires_at_ns = INT64_MAX;
     m->wants_grow = false;
+    forget_keep_alive(s, m);
     settle_act_on_model(s, m, SCHED_STOP);
 }
 
@@ -128,8 +141,7 @@ static enum sched_load_reason reason_of_load(const struct sched_model *m)
         return SCHED_LOAD_CRASH;
     if (m->reloads_for_config)
         return SCHED_LOAD_CONFIG;
-    return m->n_waiting > m->n_load_waiting || (m->n_waiting > 0 && !m->is_wanted) ? SCHED_LOAD_REQUEST
-                                                                                   : SCHED_LOAD_PRELOAD;
+    return m->n_waiting > m->n_preload_waiting ? SCHED_LOAD_REQUEST : SCHED_LOAD_PRELOAD;
 }
 
 void sched_load_model(struct sched *s, struct sched_model *m, const struct sched_sizes *sizes)

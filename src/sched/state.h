@@ -74,6 +74,11 @@ static inline struct fit_wish wish_of(const struct sched *s, const struct sched_
                              s->options.front_bytes};
 }
 
+static inline int64_t default_keep_alive(const struct sched *s, const struct sched_model *m)
+{
+    return m->options.has_keep_alive ? m->options.keep_alive_ns : s->options.keep_alive_ns;
+}
+
 static inline uint32_t largest_need(const struct sched_model *m)
 {
     uint32_t need = 0;

@@ -226,7 +226,7 @@ static void submit(struct generation *g, struct host_submission *s)
     struct job *job = err.code == ERR_NONE ? host_submit(g->app->host, s, &err) : NULL;
     if (!job) {
         atomic_fetch_sub(&g->app->n_generations, 1);
-        bool is_full = err.code == ERR_BUSY && strncmp(err.message, "server busy", 11) == 0;
+        bool is_full = err.code == ERR_QUEUE_FULL || err.code == ERR_QUEUE_BYTES;
         refuse(g, &err, is_full ? "queue_full" : NULL);
     } else {
         generation_log_admission(g, has_request ? &params : NULL);
@@ -304,7 +304,7 @@ static void run(void *user)
     bool is_inside = app_enter(app);
     const char *encoding = http_request_header(g->http, "Content-Encoding");
     if (!is_inside)
-        err_set(&err, ERR_BUSY, "server is shutting down");
+        err_set(&err, ERR_DRAINING, "server is shutting down");
     else if (encoding && strcasecmp(encoding, "identity") != 0)
         err_set(&err, ERR_INVALID, "drover does not support the Content-Encoding \"%.40s\" yet", encoding);
     else if (request_priority(g->http, &g->priority, &err) == 0)
@@ -325,12 +325,12 @@ void generate_start(struct app *app, struct http_request *r, const struct dialec
     struct generation *g = generation_new(app, r, d);
     struct err err = {0};
     if (atomic_load(&app->is_draining)) {
-        err_set(&err, ERR_BUSY, "server is shutting down");
+        err_set(&err, ERR_DRAINING, "server is shutting down");
         refuse(g, &err, NULL);
     } else if (http_request_body(r).n <= app->inline_body_bytes) {
         run(g);
     } else if (!worker_push(app->worker, run, g)) {
-        err_set(&err, ERR_BUSY, "server busy: too many large requests wait to be read");
+        err_set(&err, ERR_UNREAD, "server busy: too many large requests wait to be read");
         refuse(g, &err, NULL);
     }
 }

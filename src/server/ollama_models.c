@@ -114,6 +114,7 @@ static void write_running(struct json_writer *w, const struct host_model_status 
     json_member_int(w, "size_vram", 0);
     json_member_int(w, "context_length", m->context_length);
     json_member_text(w, "state", m->state);
+    json_member_text(w, "metrics_name", m->metrics_name);
     json_member_int(w, "slots", m->n_slots);
     json_member_int(w, "running", m->n_running);
     json_member_int(w, "queued", m->n_queued);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A preload is a request that wants nothing but the model loaded: it waits for room like any other, and a
-// model that is loaded already answers at once.
+// A preload is a request that wants nothing but the model loaded: a model that is loaded already answers at
+// once; where there is no room nothing is unloaded for it (a pinned one takes what is idle), the log says
+// need and have.
 #include "server/preload.h"
 
 #include <stdlib.h>
@@ -39,6 +40,7 @@ static int submit(struct app *app, const struct stored_model *m, struct preload 
                   .manifest_digest = m->manifest_digest,
                   .details_json = strbuf_text(&details),
                   .settings = config_model_settings(m->display_name)},
+        .is_preload = true,
         .on_event = on_event,
         .user = p,
     };

@@ -170,7 +170,7 @@ static void call_inside(struct app *app, struct http_request *r, const struct ro
         app_leave(app);
         return;
     }
-    err_set(&err, ERR_BUSY, "server is shutting down");
+    err_set(&err, ERR_DRAINING, "server is shutting down");
     reply_error(r, ERRORS_OLLAMA, &err, NULL);
 }
 
@@ -189,7 +189,7 @@ static bool drain_refuses(struct app *app, struct http_request *r, const struct 
     bool looks_in = (method_bit(http_request_method(r)) & (METHOD_GET | METHOD_HEAD)) != 0;
     if (!atomic_load(&app->is_draining) || looks_in || (route->flags & ROUTE_DRAINS))
         return false;
-    err_set(&err, ERR_BUSY, "server is shutting down");
+    err_set(&err, ERR_DRAINING, "server is shutting down");
     http_add_header(r, "Retry-After", "1");
     reply_error(r, ERRORS_OLLAMA, &err, NULL);
     return true;
@@ -211,7 +211,7 @@ static void call_route(struct app *app, struct http_request *r, const struct rou
     *call = (struct slow_call){app, route, http_request_ref(r)};
     if (!worker_push(app->worker, run_slow, call)) {
         struct err err = {0};
-        err_set(&err, ERR_BUSY, "server busy: too many requests wait to be read");
+        err_set(&err, ERR_UNREAD, "server busy: too many requests wait to be read");
         http_add_header(r, "Retry-After", "1");
         reply_error(r, ERRORS_OLLAMA, &err, NULL);
         http_request_unref(call->request);

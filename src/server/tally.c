@@ -3,7 +3,6 @@
 #include "server/tally.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 
@@ -13,10 +12,10 @@ static const char *const statuses[] = {"200", "201", "204", "301", "307", "400",
 _Static_assert(COUNT_OF(statuses) <= TALLY_STATUSES, "room for each status");
 
 static const struct {
-    int status;
-    const char *prefix, *name;
+    enum err_code code;
+    const char *name;
 } refusals[] = {
-#define X(status, prefix, name) {status, prefix, name},
+#define X(code, name) {code, name},
     REFUSAL_LIST(X)
 #undef X
 };
@@ -38,11 +37,8 @@ const char *tally_status_text(size_t i)
 
 void tally_count_refusal(struct tally *t, const struct err *why)
 {
-    int status = err_http_status(why->code);
     size_t i = 0;
-    while (i + 1 < COUNT_OF(refusals) &&
-           (refusals[i].status != status ||
-            strncmp(why->message, refusals[i].prefix, strlen(refusals[i].prefix)) != 0))
+    while (i + 1 < COUNT_OF(refusals) && refusals[i].code != why->code)
         i++;
     atomic_fetch_add_explicit(&t->refusals[i], 1, memory_order_relaxed);
 }

@@ -9,19 +9,17 @@
 
 #include "base/err.h"
 
-// Prefix of the error's message that tells it, and the name for metrics. The first that fits counts; an empty
-// prefix fits every error of that status.
+// Code of the error, and the name for metrics; the last stands for all other codes.
 #define REFUSAL_LIST(X)                                                                                      \
-    X(503, "server busy, please try again.  too many bytes", "queue_bytes")                                  \
-    X(503, "server busy, please try again.", "queue_full")                                                   \
-    X(503, "server busy: too many", "unread_bodies")                                                         \
-    X(503, "server is shutting down", "draining")                                                            \
-    X(503, "the model runner has unexpectedly stopped", "backoff")                                           \
-    X(503, "", "busy")                                                                                       \
-    X(404, "", "not_found")                                                                                  \
-    X(400, "", "invalid")                                                                                    \
-    X(499, "", "left")                                                                                       \
-    X(0, "", "other")
+    X(ERR_QUEUE_FULL, "queue_full")                                                                          \
+    X(ERR_QUEUE_BYTES, "queue_bytes")                                                                        \
+    X(ERR_UNREAD, "unread_bodies")                                                                           \
+    X(ERR_DRAINING, "draining")                                                                              \
+    X(ERR_BACKOFF, "backoff")                                                                                \
+    X(ERR_NOT_FOUND, "not_found")                                                                            \
+    X(ERR_INVALID, "invalid")                                                                                \
+    X(ERR_CANCELLED, "left")                                                                                 \
+    X(ERR_NONE, "other")
 
 enum { TALLY_ROUTES = 64, TALLY_STATUSES = 32, TALLY_REFUSALS = 16 };
 

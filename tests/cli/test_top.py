@@ -22,11 +22,11 @@ drover_requests_refused_total{reason="draining"} 4
 drover_front_resident_bytes 2000000
 drover_memory_budget_bytes 8000000000
 drover_memory_planned_bytes 1300000000
-drover_model_resident_bytes{model="gemma3:latest"} 1200000000
-drover_model_swapped_bytes{model="gemma3:latest"} 0
-drover_model_generated_tokens_total{model="gemma3:latest"} 100
-drover_model_generated_tokens_total{model="gemma3:latest2"} 7
-drover_model_prompt_tokens_total{model="gemma3:latest"} 50
+drover_model_resident_bytes{model="first-name:latest"} 1200000000
+drover_model_swapped_bytes{model="first-name:latest"} 0
+drover_model_generated_tokens_total{model="first-name:latest"} 100
+drover_model_generated_tokens_total{model="first-name:latest2"} 7
+drover_model_prompt_tokens_total{model="first-name:latest"} 50
 """
 QUEUE = [{"id": "a-1", "state": "decoding", "model": "gemma3:latest", "client": "10.0.0.7", "age_seconds": 2.04, "generated_tokens": 40},
          {"id": "b-2", "state": "queued", "position": 1, "model": "gemma3:latest", "client": "10.0.0.8", "age_seconds": 0.5, "generated_tokens": 0}]
@@ -42,7 +42,7 @@ def busy(server):
     """The stand-in with one busy model."""
     server.routes["/metrics"] = (200, METRICS)
     server.routes["/api/ps"] = (200, {"models": [{"name": "gemma3:latest", "digest": "0123456789abcdef", "size": 1300000000, "context_length": 4096,
-                                                  "state": "ready", "slots": 4, "running": 2, "queued": 1, "kv_tokens_used": 2048,
+                                                  "state": "ready", "metrics_name": "first-name:latest", "slots": 4, "running": 2, "queued": 1, "kv_tokens_used": 2048,
                                                   "kv_tokens_total": 16384, "kv_usage": 0.125, "expires_at": "2318-01-01T00:00:00Z"}]})
     server.routes["/api/queue"] = (200, {"running": 1, "waiting": 1, "requests": QUEUE})
     server.routes["/api/requests?limit=20"] = (200, {"requests": [{"id": "o\u001b[31m-0", "outcome": "stop", "model": "gemma3:latest",

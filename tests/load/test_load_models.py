@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from crowd import Client, ask, log_events, runners_of, until
+from crowd import Client, ask, held, log_events, runners_of, until, wait_log
+from scrape import scrape
 from served import PROGRAM, SMOLLM, clean_env, tiny_store
 
 
@@ -77,6 +78,31 @@ def test_two_names_of_one_file_share_a_process(serve_models):
     assert len({client.finish().text for client in clients}) == 1
     assert len(runners_of(server)) == 1
     assert n_loads(server, "smollm2") + n_loads(server, "other-name") == 1
+
+
+def test_a_model_that_comes_back_under_another_name_goes_on_in_its_series(serve_models):
+    """Its counters stay those of the first name, and /api/ps says which; `drover top` looks there."""
+    server = serve_models()
+    ask(server, "/api/generate", body("smollm2", 5))
+    server.post("/api/generate", {"model": "smollm2", "keep_alive": 0})
+    until(lambda: not runners_of(server), "it is unloaded")
+    ask(server, "/api/generate", body("other-name", 7))
+    assert loaded(server)["other-name:latest"]["metrics_name"] == "smollm2:latest"
+    assert scrape(server).get_one("drover_model_generated_tokens_total", model="smollm2:latest") == 12
+
+
+def test_what_arrives_while_a_model_stops_keeps_the_next_one_loaded(serve_models):
+    """keep_alive 0 was said of the one that goes."""
+    server = serve_models()
+    load(server, "smollm2")
+    with held(server) as old:
+        server.post("/api/generate", {"model": "smollm2", "keep_alive": 0})
+        until(lambda: loaded(server)["smollm2:latest"]["state"] == "stopping", "it stops")
+        client = Client(server, "/api/generate", body("smollm2", 5), "next")
+        wait_log(server, "admitted", "next")
+    client.finish()
+    server.wait_idle()
+    assert loaded(server)["smollm2:latest"]["state"] == "ready" and runners_of(server) not in ([], [old])
 
 
 def test_50_first_requests_at_once_load_the_model_once(serve_models):

@@ -271,7 +271,7 @@ static void test_exactly_slots_and_queue(void **unused)
     for (int i = 0; i < N; i++) // also while the model is not loaded yet
         submit(h, "a", i < 4 ? "hold" : "n=2", &s[i]);
     assert_false(try_submit(h, "a", "n=1", &one_more, &err));
-    assert_int_equal(err.code, ERR_BUSY);
+    assert_int_equal(err.code, ERR_QUEUE_FULL);
     assert_string_equal(err.message, "server busy, please try again.  maximum pending requests exceeded");
     stream_fini(&one_more);
     for (int i = 0; i < 4; i++)
@@ -492,7 +492,7 @@ static void test_back_off_after_crashes(void **unused)
     submit(h, "a", "n=1", &s);
     check_failed(&s, ERR_INTERNAL, "unexpectedly stopped while loading");
     assert_false(try_submit(h, "a", "n=1", &next, &err));
-    assert_int_equal(err.code, ERR_BUSY);
+    assert_int_equal(err.code, ERR_BACKOFF);
     stream_fini(&next);
     write_model("a", "good now");
     while (!try_submit(h, "a", "n=1", &next, NULL)) {
@@ -895,7 +895,7 @@ static void test_waiting_bytes_are_limited(void **unused)
     submit(h, "a", prompt, &s[1]);
     submit(h, "a", prompt, &s[2]);
     assert_false(try_submit(h, "a", prompt, &refused, &err));
-    assert_int_equal(err.code, ERR_BUSY);
+    assert_int_equal(err.code, ERR_QUEUE_BYTES);
     stream_fini(&refused);
     host_free(h);
     for (int i = 0; i < 3; i++) {
@@ -939,7 +939,7 @@ static void test_free_with_open_jobs(void **unused)
     host_free(h);
     for (int i = 0; i < 8; i++) {
         assert_int_equal(s[i].n_ends, 1);
-        check_failed(&s[i], ERR_BUSY, "server is shutting down");
+        check_failed(&s[i], ERR_DRAINING, "server is shutting down");
         stream_fini(&s[i]);
     }
     remove_model("a");

@@ -347,7 +347,7 @@ static void test_crashes(void **unused)
     act(&w);
     assert_int_equal(w.n_fail, 4);
     assert_int_equal(sched_submit(w.s, w.a, &w.requests[11], w.now, &err), -1);
-    assert_int_equal(err.code, ERR_BUSY);
+    assert_int_equal(err.code, ERR_BACKOFF);
     advance(&w, SECOND);
     assert_true(submit(&w, w.a, 12));
     sched_free(w.s);

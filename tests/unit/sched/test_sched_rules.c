@@ -801,6 +801,78 @@ static void test_preload_needs_no_request(void **unused)
     end();
 }
 
+// The configuration's own: loads in order until the room is full, then the rest is told so, and nothing goes.
+static void test_preloads_that_do_not_all_fit_say_need_and_have(void **unused)
+{
+    struct sched_options o = defaults();
+    begin(&o, 250); // room for two of them
+    for (int i = 0; i < 4; i++) {
+        w.r[i] = (struct sched_request){.is_load = true, .is_preload = true};
+        submit(i, i);
+    }
+    assert_int_equal(w.n_loaded, 2);
+    assert_int_equal(w.n_stop, 2); // processes that had read their headers
+    assert_int_equal(w.m[0]->state, SCHED_READY);
+    assert_int_equal(w.m[1]->state, SCHED_READY);
+    assert_string_equal(w.r[3].failure.message,
+                        "no room beside the models that are loaded: 0.10 GiB needed, 0.05 GiB available of "
+                        "0.24 GiB");
+    assert_true(w.m[0]->n_loads[SCHED_LOAD_PRELOAD] == 1);
+    pin(3); // what is idle goes for a pinned one
+    w.r[4] = (struct sched_request){.is_load = true, .is_preload = true};
+    submit(3, 4);
+    assert_int_equal(w.m[3]->state, SCHED_READY);
+    pin(2);
+    w.r[5] = (struct sched_request){.is_load = true, .is_preload = true};
+    submit(2, 5);
+    assert_int_equal(w.m[2]->state, SCHED_READY);
+    pin(0);
+    w.r[6] = (struct sched_request){.is_load = true, .is_preload = true};
+    submit(0, 6);
+    assert_int_equal(w.m[0]->state, SCHED_ABSENT);
+    assert_non_null(strstr(w.r[6].failure.message,
+                           "model requires more system memory (0.10 GiB) than is "
+                           "available (0.05 GiB) beside the pinned models (0.20 GiB)"));
+    end();
+}
+
+// keep_alive 0, or a stop, was said of the model that goes; who comes meanwhile finds the next one as ever.
+static void test_what_arrives_while_a_model_stops_inherits_no_keep_alive(void **unused)
+{
+    struct sched_options o = defaults();
+    for (int how = 0; how < 2; how++) {
+        begin(&o, 1000);
+        w.stops_wait = true;
+        submit(0, 0);
+        if (how == 0)
+            sched_set_keep_alive(w.s, w.m[0], 0, w.now);
+        finish(0);
+        if (how == 1)
+            sched_unload(w.s, w.m[0], w.now);
+        act();
+        assert_int_equal(w.m[0]->state, SCHED_STOPPING);
+        sched_unload(w.s, w.m[0], w.now); // once more: it goes already
+        submit(0, 1);
+        sched_on_gone(w.s, w.m[0], w.now);
+        act();
+        finish(1);
+        assert_int_equal(w.m[0]->state, SCHED_READY);
+        advance(299 * SECOND);
+        assert_int_equal(w.n_stop, 1);
+        submit(0, 2);
+        sched_set_keep_alive(w.s, w.m[0], 0, w.now);
+        finish(2);
+        submit(0, 3); // while it stops, and says so itself
+        sched_set_keep_alive(w.s, w.m[0], 0, w.now);
+        sched_on_gone(w.s, w.m[0], w.now);
+        act();
+        finish(3);
+        assert_int_equal(w.n_stop, 3);
+        w.stops_wait = false;
+        end();
+    }
+}
+
 static void test_drain_finishes_what_was_accepted(void **unused)
 {
     struct sched_options o = defaults();
@@ -810,7 +882,7 @@ static void test_drain_finishes_what_was_accepted(void **unused)
     sched_drain(w.s, w.now);
     act();
     assert_int_equal(sched_submit(w.s, w.m[0], &w.r[5], w.now, &err), -1);
-    assert_int_equal(err.code, ERR_BUSY);
+    assert_int_equal(err.code, ERR_DRAINING);
     assert_string_equal(err.message, "server is shutting down");
     for (int i = 0; i < 5; i++) {
         assert_false(sched_is_drained(w.s));
@@ -855,6 +927,8 @@ int main(void)
         cmocka_unit_test(test_estimates),
         cmocka_unit_test(test_configuration_counts_at_the_next_load),
         cmocka_unit_test(test_preload_needs_no_request),
+        cmocka_unit_test(test_preloads_that_do_not_all_fit_say_need_and_have),
+        cmocka_unit_test(test_what_arrives_while_a_model_stops_inherits_no_keep_alive),
         cmocka_unit_test(test_drain_finishes_what_was_accepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

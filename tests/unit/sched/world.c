@@ -333,11 +333,13 @@ static void submit(struct life *l, uint64_t bits)
     l->sched.max_queue_wait_ns = draw(&bits, 10) == 0 ? (int64_t)draw(&bits, 60) * SECOND : 0;
     l->sched.first_token_timeout_ns = draw(&bits, 10) == 0 ? (int64_t)draw(&bits, 60) * SECOND : 0;
     l->sched.request_timeout_ns = draw(&bits, 10) == 0 ? (int64_t)draw(&bits, 120) * SECOND : 0;
+    l->sched.is_preload = l->sched.is_load && draw(&bits, 2) == 0;
     sched_read_counts(w.s, &counts);
     int64_t backoff_ns = w.models[l->model]->backoff_until_ns;
     if (sched_submit(w.s, w.models[l->model], &l->sched, w.now, &err) != 0) {
-        require(err.code == ERR_BUSY, "refused: busy");
-        require(counts.n_queued >= w.options.max_queue || w.is_draining || backoff_ns > w.now,
+        require((err.code == ERR_QUEUE_FULL && counts.n_queued >= w.options.max_queue) ||
+                    (err.code == ERR_DRAINING && w.is_draining) ||
+                    (err.code == ERR_BACKOFF && backoff_ns > w.now),
                 "refused only when full, draining or backing off");
         return;
     }

@@ -98,7 +98,7 @@ static void play(struct job *j, bool is_closing)
     uint32_t n = count_tokens(&j->script);
     if (is_closing) {
         e.kind = EVENT_ERROR;
-        err_set(&e.error, ERR_BUSY, "server is shutting down");
+        err_set(&e.error, ERR_DRAINING, "server is shutting down");
     } else if (j->has_request && j->step == 0 && !j->script.fails_at_prompt) {
         e = (struct event){.kind = EVENT_PROMPT,
                            .prompt_ids = ids,
@@ -201,7 +201,7 @@ struct job *host_submit(struct host *h, const struct host_submission *s, struct 
     h->n_submitted++;
     keep_last(h, s);
     if (h->script.is_full) {
-        err_set(err, ERR_BUSY, "server busy, please try again.  maximum pending requests exceeded");
+        err_set(err, ERR_QUEUE_FULL, "server busy, please try again.  maximum pending requests exceeded");
     } else {
         j = xcalloc(1, sizeof *j);
         j->host = h;

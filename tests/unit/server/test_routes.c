@@ -102,8 +102,8 @@ static void tags_and_ps(void **state)
     m = json_array_get(json_object_get(v, "models"), 0);
     assert_string_equal(
         keys_of(m),
-        "name,model,size,digest,details,expires_at,size_vram,context_length,state,slots,running,queued,"
-        "kv_tokens_used,kv_tokens_total,kv_usage,reasons");
+        "name,model,size,digest,details,expires_at,size_vram,context_length,state,metrics_name,slots,running,"
+        "queued,kv_tokens_used,kv_tokens_total,kv_usage,reasons");
     assert_string_equal(text_of(m, "expires_at"), "2262-04-11T23:47:16.854775807Z"); // for ever
     json_decref(v);
     reply_fini(&r);
