@@ -74,6 +74,7 @@ const struct command commands[] = {
     {"cancel", NULL, "ID", "end a request", cli_cancel, NULL, NULL, 1, 1},
     {"top", NULL, "", "watch models, requests and memory, live", cli_top, NULL, cli_top_flags, 0, 0},
     {"health", NULL, "", "whether the server is ready: exit code 0 or 1", cli_health, NULL, NULL, 0, 0},
+    {"key", NULL, "new", "make an API key for a server", key_main, NULL, key_flags, 1, 1},
     {"tokenize", NULL, "MODEL", "text on stdin to token ids", NULL, inspect_tokenize, tokenize_flags, 1, 1},
     {"detokenize", NULL, "MODEL", "token ids on stdin to text", NULL, inspect_detokenize, NULL, 1, 1},
     {"render", NULL, "MODEL|FILE.jinja", "a conversation on stdin to the prompt of a chat template", NULL,

@@ -36,11 +36,11 @@ def clean_env(home, **more):
 class Server:
     """`drover serve` as a process. Its log is in `log`."""
 
-    def __init__(self, home, store, *args, **env):
+    def __init__(self, home, store, *args, host="127.0.0.1", **env):
         self.port = free_port()
         self.url = "http://127.0.0.1:%d" % self.port
         self.log = pathlib.Path(home) / "serve.log"
-        self.env = clean_env(home, OLLAMA_MODELS=str(store), OLLAMA_HOST="127.0.0.1:%d" % self.port, **env)
+        self.env = clean_env(home, OLLAMA_MODELS=str(store), OLLAMA_HOST="%s:%d" % (host, self.port), **env)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([PROGRAM, "serve", *args], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.wait()

@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 #include "base/options.h"
@@ -51,7 +52,9 @@ static void fill_tables(struct tables *t, const struct args_flag *flags, bool wi
     }
     for (int i = 0; with_options && i < OPTION_COUNT; i++) {
         dashed(options_name((enum option_id)i), t->names[i]);
-        t->longs[n++] = (struct option){t->names[i], required_argument, NULL, FIRST_OPTION + i};
+        bool is_switch = options_type((enum option_id)i) == OPTION_BOOL;
+        t->longs[n++] = (struct option){t->names[i], is_switch ? optional_argument : required_argument, NULL,
+                                        FIRST_OPTION + i};
     }
 }
 
@@ -86,6 +89,19 @@ static int refuse(int code, const char *word, struct err *err)
     return err_set(err, ERR_INVALID, "unknown flag: %s", word);
 }
 
+// A switch may stand alone, or have its word behind it: "--insecure", "--insecure=no", "--insecure no".
+static int set_option(enum option_id id, int argc, char **argv, struct err *err)
+{
+    static const char *const words[] = {"0", "1", "yes", "no", "true", "false", "on", "off"};
+    const char *text = optarg;
+    for (size_t i = 0; text == NULL && optind < argc && i < COUNT_OF(words); i++)
+        if (strcasecmp(argv[optind], words[i]) == 0)
+            text = argv[optind];
+    if (optarg == NULL && text != NULL)
+        optind++;
+    return options_set(id, text != NULL ? text : "1", err);
+}
+
 int args_parse(struct args *out, const struct args_flag *flags, bool with_options, int argc, char **argv,
                struct err *err)
 {
@@ -108,7 +124,7 @@ int args_parse(struct args *out, const struct args_flag *flags, bool with_option
         else if (code == '?' || code == ':')
             rc = refuse(code, word, err);
         else if (code >= FIRST_OPTION)
-            rc = options_set((enum option_id)(code - FIRST_OPTION), optarg, err);
+            rc = set_option((enum option_id)(code - FIRST_OPTION), argc, argv, err);
         else
             rc = take_value(out, letter_i >= 0 ? letter_i : code - FIRST_FLAG, optarg, err);
     }
@@ -156,9 +172,9 @@ static void print_line(FILE *out, char letter, const char *name, const char *val
 void args_print_flags(FILE *out, const struct args_flag *flags, bool with_options)
 {
     static const char *const values[] = {
-        [OPTION_TEXT] = "TEXT",         [OPTION_UINT] = "N",       [OPTION_BOOL] = "BOOL",
-        [OPTION_DURATION] = "DURATION", [OPTION_BYTES] = "SIZE",   [OPTION_LEVEL] = "LEVEL",
-        [OPTION_CHOICE] = "WORD",       [OPTION_NETWORKS] = "LIST"};
+        [OPTION_TEXT] = "TEXT",         [OPTION_UINT] = "N",        [OPTION_BOOL] = "BOOL",
+        [OPTION_DURATION] = "DURATION", [OPTION_BYTES] = "SIZE",    [OPTION_LEVEL] = "LEVEL",
+        [OPTION_CHOICE] = "WORD",       [OPTION_NETWORKS] = "LIST", [OPTION_SECRET] = "KEY"};
     for (int i = 0; flags != NULL && flags[i].name != NULL; i++)
         print_line(out, flags[i].letter, flags[i].name, flags[i].value, flags[i].help);
     for (int i = 0; with_options && i < OPTION_COUNT; i++) {

@@ -130,6 +130,7 @@ int option_value_read(struct option_value *out, enum option_type type, const cha
     case OPTION_NETWORKS:
         return networks_check(text, err);
     case OPTION_TEXT:
+    case OPTION_SECRET:
         return 0;
     }
     return 0;

@@ -170,6 +170,11 @@ int options_load_file(option_namer_fn *namer, struct err *err)
     return rc;
 }
 
+static const char *shown(enum option_id id, const char *text)
+{
+    return rows[id].type == OPTION_SECRET && text[0] != 0 ? "(set)" : text;
+}
+
 static void reload_one(enum option_id id, const struct conf *c)
 {
     const char *now = options_text(id), *wanted = c->at[id].line ? c->at[id].value.text : rows[id].value;
@@ -179,11 +184,11 @@ static void reload_one(enum option_id id, const struct conf *c)
     if (is_same || rows[id].when == OPTION_LIVE)
         put_from_file(id, c);
     if (!is_same && rows[id].when == OPTION_LIVE)
-        log_info("options", "%s is now \"%s\" (%s), it was \"%s\"", rows[id].name, wanted, options_source(id),
-                 now);
+        log_info("options", "%s is now \"%s\" (%s), it was \"%s\"", rows[id].name, shown(id, wanted),
+                 options_source(id), shown(id, now));
     else if (!is_same)
-        log_warn("options", "%s stays \"%s\": \"%s\" takes effect at the next start", rows[id].name, now,
-                 wanted);
+        log_warn("options", "%s stays \"%s\": \"%s\" takes effect at the next start", rows[id].name,
+                 shown(id, now), shown(id, wanted));
 }
 
 int options_reload(option_namer_fn *namer, struct err *err)
@@ -251,6 +256,11 @@ const char *options_text(enum option_id id)
 {
     const char *text = atomic_load(&slots[id].text);
     return text != NULL ? text : rows[id].value;
+}
+
+const char *options_shown(enum option_id id)
+{
+    return shown(id, options_text(id));
 }
 
 uint64_t options_uint(enum option_id id)

@@ -62,6 +62,13 @@
       "a part of a pull that gets no data for so long is asked for again")                                   \
     X(OPT_GO_TEMPLATE, "go_template", OPTION_TEXT, "auto", OPTION_LIVE,                                      \
       "1: stored Go templates always, 0: never; auto: unless the model file's own does more")                \
+    X(OPT_API_KEYS, "api_keys", OPTION_TEXT, "", OPTION_AT_START,                                            \
+      "file of the API keys that are asked for, see `drover key`; none: everybody may do everything")        \
+    X(OPT_API_KEY, "api_key", OPTION_SECRET, "", OPTION_AT_START, "key that the commands send to a server")  \
+    X(OPT_INSECURE, "insecure", OPTION_BOOL, "0", OPTION_AT_START,                                           \
+      "listen beyond this machine although no API keys are asked for")                                       \
+    X(OPT_READ_ONLY, "read_only", OPTION_BOOL, "0", OPTION_LIVE,                                             \
+      "refuse to pull, create, copy and delete models; nothing changes the store")                           \
     X(OPT_NUM_THREADS, "num_threads", OPTION_UINT, "0", OPTION_AT_START,                                     \
       "compute threads; 0: what the machine grants")                                                         \
     X(OPT_ORIGINS, "origins", OPTION_TEXT, "", OPTION_AT_START,                                              \
@@ -96,7 +103,8 @@ enum option_type {
     OPTION_BYTES,
     OPTION_LEVEL,
     OPTION_CHOICE,
-    OPTION_NETWORKS
+    OPTION_NETWORKS,
+    OPTION_SECRET // a text that is never printed
 };
 enum option_when { OPTION_AT_START, OPTION_LIVE };
 
@@ -152,6 +160,7 @@ int options_set(enum option_id id, const char *text, struct err *err);
 bool options_find(const char *name, enum option_id *id); // "num_parallel" or "num-parallel"
 
 const char *options_text(enum option_id id);
+const char *options_shown(enum option_id id);   // the text as people and logs may see it
 uint64_t options_uint(enum option_id id);       // OPTION_UINT, OPTION_BOOL, OPTION_LEVEL, OPTION_BYTES
 int64_t options_duration_ns(enum option_id id); // negative: for ever
 const char *options_source(enum option_id id);  // "default", "OLLAMA_HOST", "flag", "FILE:LINE"

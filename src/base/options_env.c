@@ -43,7 +43,6 @@ static const struct ignored {
     {"OLLAMA_REMOTES", WHEN_SET, "drover never uses a cloud"},
     {"OLLAMA_CLOUD_BASE_URL", WHEN_SET, "drover never uses a cloud"},
     {"OLLAMA_AUTH", WHEN_SET, "drover never uses a cloud"},
-    {"OLLAMA_API_KEY", WHEN_SET, "drover never uses a cloud"},
     {"OLLAMA_MAX_TRANSFER_STREAMS", WHEN_SET, "this build fetches 16 parts of a blob at once"},
     {"OLLAMA_EXPERIMENT", WHEN_SET, "no longer has a meaning in Ollama either"},
     {"OLLAMA_TMPDIR", WHEN_SET, "no longer has a meaning in Ollama either"},

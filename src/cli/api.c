@@ -15,25 +15,47 @@ enum {
     PROBE_TIMEOUT_S = 5,
     MAX_LINE_BYTES = 8 << 20,
     MAX_PRINTED_BYTES = 64 << 20,
-    URL_BYTES = HOSTS_URL_BYTES + 256
+    URL_BYTES = HOSTS_URL_BYTES + 256,
+    KEY_HEADER_BYTES = 1024
 };
 
-static const char *const json_headers[] = {"Content-Type: application/json",
-                                           "User-Agent: drover/" DROVER_VERSION, NULL};
+static const char as_json[] = "Content-Type: application/json";
+static const char user_agent[] = "User-Agent: drover/" DROVER_VERSION;
 
-static int make_url(const char *path, char out[URL_BYTES], struct err *err)
+// Where a call goes and the headers that all have; must outlive it.
+struct aim {
+    char url[URL_BYTES], key[KEY_HEADER_BYTES];
+    struct hosts_address address;
+    const char *headers[4];
+};
+
+static int take_aim(struct aim *to, struct http_client_call *call, const char *path, const char *content_type,
+                    struct err *err)
 {
     static bool is_ready;
+    char base[HOSTS_URL_BYTES];
+    const char *key = options_text(OPT_API_KEY);
+    size_t n = 0;
     if (!is_ready && http_client_init(err) != 0)
         return -1;
     is_ready = true;
-    char base[HOSTS_URL_BYTES];
-    struct hosts_address address = hosts_parse(options_text(OPT_HOST));
-    if (address.port_is_bad)
+    to->address = hosts_parse(options_text(OPT_HOST));
+    if (to->address.port_is_bad)
         fprintf(stderr, "Warning: %s \"%s\": no valid port, using %u\n", options_source(OPT_HOST),
-                options_text(OPT_HOST), address.port);
-    hosts_format_client_url(&address, base);
-    snprintf(out, URL_BYTES, "%s%s", base, path);
+                options_text(OPT_HOST), to->address.port);
+    if (strlen(key) > KEY_HEADER_BYTES - 64 || strpbrk(key, "\r\n") != NULL)
+        return err_set(err, ERR_INVALID, "%s is no API key", options_source(OPT_API_KEY));
+    hosts_format_client_url(&to->address, base);
+    snprintf(to->url, sizeof to->url, "%s%s", base, path);
+    snprintf(to->key, sizeof to->key, "Authorization: Bearer %s", key);
+    to->headers[n++] = content_type;
+    to->headers[n++] = user_agent;
+    if (key[0] != 0)
+        to->headers[n++] = to->key;
+    to->headers[n] = NULL;
+    call->url = to->url;
+    call->unix_path = hosts_is_unix(&to->address) ? to->address.path : NULL;
+    call->headers = to->headers;
     return 0;
 }
 
@@ -42,6 +64,8 @@ static enum err_code code_of(int status)
     switch (status) {
     case 400:
         return ERR_INVALID;
+    case 401:
+        return ERR_UNAUTHORIZED;
     case 403:
         return ERR_FORBIDDEN;
     case 404:
@@ -88,13 +112,11 @@ static int request(const struct http_client_call *call, struct http_client_reply
 // `*answer` gets the body's value, where it is wanted.
 static int call_json(struct http_client_call *call, const char *path, json_t **answer, struct err *err)
 {
-    char url[URL_BYTES];
+    struct aim aim;
     struct http_client_reply reply = {0};
     json_t *value = NULL;
-    if (make_url(path, url, err) != 0)
+    if (take_aim(&aim, call, path, as_json, err) != 0)
         return -1;
-    call->url = url;
-    call->headers = json_headers;
     int rc = request(call, &reply, err);
     if (rc == 0 && answer != NULL) {
         struct err why = {0};
@@ -118,11 +140,11 @@ int api_call(const char *path, struct slice body, json_t **answer, struct err *e
 
 int api_get_text(const char *path, struct strbuf *answer, struct err *err)
 {
-    char url[URL_BYTES];
+    struct aim aim;
     struct http_client_reply reply = {0};
-    if (make_url(path, url, err) != 0)
+    struct http_client_call call = {0};
+    if (take_aim(&aim, &call, path, as_json, err) != 0)
         return -1;
-    struct http_client_call call = {.url = url, .headers = json_headers};
     int rc = request(&call, &reply, err);
     strbuf_reset(answer);
     strbuf_push_slice(answer, strbuf_slice(&reply.body));
@@ -140,13 +162,11 @@ int api_send(const char *method, const char *path, struct slice body, struct err
 
 int api_send_file(const char *path, const struct http_client_file *file, struct err *err)
 {
-    static const char *const headers[] = {"Content-Type: application/octet-stream",
-                                          "User-Agent: drover/" DROVER_VERSION, NULL};
-    char url[URL_BYTES];
+    struct aim aim;
     struct http_client_reply reply = {0};
-    if (make_url(path, url, err) != 0)
+    struct http_client_call call = {.method = "POST", .file = file};
+    if (take_aim(&aim, &call, path, "Content-Type: application/octet-stream", err) != 0)
         return -1;
-    struct http_client_call call = {.method = "POST", .url = url, .headers = headers, .file = file};
     int rc = request(&call, &reply, err);
     http_client_reply_fini(&reply);
     return rc;
@@ -154,14 +174,12 @@ int api_send_file(const char *path, const struct http_client_file *file, struct 
 
 int api_probe(const char *path, struct err *err)
 {
-    char url[URL_BYTES];
+    struct aim aim;
     struct http_client_reply reply = {0};
-    if (make_url(path, url, err) != 0)
-        return -1;
-    struct http_client_call call = {.url = url,
-                                    .headers = json_headers,
-                                    .connect_timeout_ms = PROBE_TIMEOUT_S * 1000,
+    struct http_client_call call = {.connect_timeout_ms = PROBE_TIMEOUT_S * 1000,
                                     .stall_timeout_s = PROBE_TIMEOUT_S};
+    if (take_aim(&aim, &call, path, as_json, err) != 0)
+        return -1;
     int rc = request(&call, &reply, err);
     http_client_reply_fini(&reply);
     return rc;
@@ -214,13 +232,12 @@ static bool on_data(void *user, struct slice bytes)
 int api_stream(const char *path, struct slice body, const volatile sig_atomic_t *cancel, api_line_fn *on_line,
                void *user, struct err *err)
 {
-    char url[URL_BYTES];
+    struct aim aim;
     struct http_client_reply reply = {0};
     struct stream s = {.rest = STRBUF_INIT(MAX_LINE_BYTES), .on_line = on_line, .user = user};
-    if (make_url(path, url, err) != 0)
+    struct http_client_call call = {.body = body, .cancel = cancel, .on_data = on_data, .user = &s};
+    if (take_aim(&aim, &call, path, as_json, err) != 0)
         return -1;
-    const struct http_client_call call = {
-        .url = url, .headers = json_headers, .body = body, .cancel = cancel, .on_data = on_data, .user = &s};
     struct err why = {0};
     int rc = request(&call, &reply, &why);
     if (rc == 0)

@@ -157,6 +157,10 @@ static int prepare(struct transfer *t, struct err *err)
     if (t->easy == NULL)
         return err_set(err, ERR_INTERNAL, "cannot start a request");
     client_set_common(t->easy, call->url);
+    if (call->unix_path != NULL) {
+        snprintf(t->where, sizeof t->where, "%s", call->unix_path);
+        curl_easy_setopt(t->easy, CURLOPT_UNIX_SOCKET_PATH, call->unix_path);
+    }
     curl_easy_setopt(t->easy, CURLOPT_REDIR_PROTOCOLS_STR, call->allows_http ? "http,https" : "https");
     curl_easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, call->follow_redirects ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS,
@@ -196,7 +200,7 @@ static int judge(struct transfer *t, CURLcode rc, struct err *err)
         return 0;
     case CURLE_COULDNT_CONNECT:
         curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &os_error);
-        if (os_error == ECONNREFUSED)
+        if (os_error == ECONNREFUSED || (t->call->unix_path != NULL && os_error == ENOENT))
             return end_as(t, HTTP_CLIENT_REFUSED, ERR_BUSY, "connection refused, no server is running there",
                           err);
         return end_as(t, HTTP_CLIENT_BROKEN, ERR_INTERNAL,

@@ -30,6 +30,7 @@ struct http_client_file {
 struct http_client_call {
     const char *method; // NULL: GET, or POST if there is a body
     const char *url;
+    const char *unix_path;      // connect to this Unix socket, whatever the URL's host is; NULL: none
     const char *const *headers; // "Name: value" lines, NULL at the end; NULL: none
     struct slice body;          // sent if body.at is not NULL; JSON unless headers have a Content-Type
     const struct http_client_file *file; // sent in place of `body`; NULL: none

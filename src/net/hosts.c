@@ -83,10 +83,32 @@ static size_t find_port(struct slice s)
     return (size_t)(colon - s.at);
 }
 
+static bool take_unix(struct slice s, struct hosts_address *a)
+{
+    static const char scheme[] = "unix:";
+    size_t n = sizeof scheme - 1;
+    if (s.n < n || strncasecmp(s.at, scheme, n) != 0)
+        return false;
+    s = slice_make(s.at + n, s.n - n);
+    if (s.n >= 2 && memcmp(s.at, "//", 2) == 0)
+        s = slice_make(s.at + 2, s.n - 2);
+    snprintf(a->scheme, sizeof a->scheme, "unix");
+    copy(a->host, sizeof a->host, slice_of("127.0.0.1"));
+    copy(a->path, sizeof a->path, s);
+    return true;
+}
+
+bool hosts_is_unix(const struct hosts_address *a)
+{
+    return strcmp(a->scheme, "unix") == 0;
+}
+
 struct hosts_address hosts_parse(const char *text)
 {
     struct hosts_address a = {0};
     struct slice s = trim(trim(trim(slice_of(text != NULL ? text : ""), " \t\r\n"), "\"'"), " \t\r\n");
+    if (take_unix(s, &a))
+        return a;
     uint16_t default_port = take_scheme(&s, a.scheme);
     struct slice path = cut_before(&s, "/");
     cut_before(&path, "?#");
@@ -116,6 +138,10 @@ static void format(const struct hosts_address *a, const char *host, char out[HOS
 
 void hosts_format(const struct hosts_address *a, char out[HOSTS_URL_BYTES])
 {
+    if (hosts_is_unix(a)) {
+        snprintf(out, HOSTS_URL_BYTES, "unix://%s", a->path);
+        return;
+    }
     format(a, a->host, out);
 }
 
@@ -133,6 +159,10 @@ void hosts_format_client_url(const struct hosts_address *a, char out[HOSTS_URL_B
     uint32_t four;
     struct in6_addr six;
     const char *host = a->host;
+    if (hosts_is_unix(a)) {
+        snprintf(out, HOSTS_URL_BYTES, "http://localhost");
+        return;
+    }
     if (host[0] == 0 || (parse_v4(host, &four) && four == 0))
         host = "127.0.0.1";
     else if (inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_UNSPECIFIED(&six))

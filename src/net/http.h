@@ -36,8 +36,13 @@ typedef void http_handler_fn(void *user, struct http_request *r);
 // On a thread of the server, never from inside a call into this door; the request is valid during the call.
 typedef void http_gone_fn(void *user, struct http_request *r);
 // Builds the body of an answer that the server gives by itself (400, 413, 431, 503 ...), e.g. {"error":
-// message}. Optional; must be thread-safe. Writes at most `n` bytes to `out` and returns their number.
-typedef size_t http_error_body_fn(void *user, int status, const char *message, char *out, size_t n);
+// message}. `r` is what is known of the request (its path may still be ""), or NULL. Optional; must be
+// thread-safe. Writes at most `n` bytes to `out` and returns their number.
+typedef size_t http_error_body_fn(void *user, const struct http_request *r, int status, const char *message,
+                                  char *out, size_t n);
+// A request's head has passed the checks and a body will come: the moment for http_request_set_sink, and to
+// refuse the body. 0, or the status to refuse with and a sentence in *why (a literal). Must not answer.
+typedef int http_head_fn(void *user, struct http_request *r, const char **why);
 
 // Called once for each request before its answer can begin, whoever gives it: the place for headers that
 // every answer has. On the connection's thread; must not block.
@@ -53,6 +58,7 @@ struct http_server_options {
     const char *host;      // address or name; "" or NULL: all interfaces, IPv4 and IPv6
     uint16_t port;         // 0: a free one, see http_server_port
     const char *unix_path; // listen on this Unix socket instead
+    bool loopback_only;    // refuse to serve on a socket that other machines reach
     int listen_fd;         // a listening socket to take over instead (then owned by the server); -1: none
     int n_threads;         // 0: 2
     int max_connections;   // beyond it: 503 and close. Lowered (and logged) if RLIMIT_NOFILE cannot be raised
@@ -61,10 +67,9 @@ struct http_server_options {
     size_t max_body_bytes;         // of one request: 413
     size_t max_waiting_body_bytes; // of all requests that still hold their body: 503
     size_t max_stream_bytes;       // written to one stream and not yet taken by its client
-    int idle_timeout_s; // silence between requests, inside a request or inside an answer that has bytes to
-                        // send; never for a request that waits or a stream that is empty
-    http_handler_fn *on_head; // a request's head has passed the checks and a body will come: the moment for
-                              // http_request_set_sink. Must not answer. Optional
+    int idle_timeout_s;    // silence between requests, inside a request or inside an answer that has bytes to
+                           // send; never for a request that waits or a stream that is empty
+    http_head_fn *on_head; // optional
     http_handler_fn *handler;
     http_error_body_fn *error_body;
     const char *error_content_type; // of error_body; NULL: application/json; charset=utf-8
@@ -85,7 +90,7 @@ struct http_server_options {
                                   .idle_timeout_s = 60})
 
 // NULL on failure: ERR_CONFLICT when the address is in use, ERR_INVALID when it is no address of this
-// machine.
+// machine, ERR_UNAUTHORIZED when loopback_only forbids it.
 struct http_server *http_server_new(const struct http_server_options *options, struct err *err);
 uint16_t http_server_port(const struct http_server *s);    // 0 for a Unix socket
 bool http_server_is_loopback(const struct http_server *s); // listens on a loopback address (or a Unix socket)

@@ -120,7 +120,7 @@ static int check_request(struct http_request *r, const char *method, const char 
     if (status == 0)
         r->query = r->target.at + query;
     if (status == 0 && r->facts.has_body && r->server->options.on_head != NULL)
-        r->server->options.on_head(r->server->options.user, r);
+        status = r->server->options.on_head(r->server->options.user, r, why);
     if (status == 0 && r->sink == NULL && r->facts.content_length > r->server->options.max_body_bytes) {
         *why = "request body too large";
         return 413;
@@ -147,7 +147,7 @@ static enum MHD_Result take_headers(struct http_request *r, const char *method, 
     set_deadline(r, BODY_GRACE_S);
     if (status == 0)
         return MHD_YES;
-    if (status == 413 && !r->facts.expects_continue) {
+    if (r->facts.has_body && !r->facts.expects_continue) {
         // The body is on its way: answered and closed at once, the client's kernel might drop the answer for
         // a reset.
         request_refuse_midway(r, status, why);

@@ -294,11 +294,12 @@ void request_close(struct http_request *r)
 
 // --- answers of the server's own ---
 
-static size_t error_body(const struct http_server *s, int status, const char *message,
+static size_t error_body(const struct http_request *r, int status, const char *message,
                          char out[ERROR_BODY_MAX_BYTES])
 {
+    const struct http_server *s = r->server;
     if (s->options.error_body != NULL) {
-        size_t n = s->options.error_body(s->options.user, status, message, out, ERROR_BODY_MAX_BYTES);
+        size_t n = s->options.error_body(s->options.user, r, status, message, out, ERROR_BODY_MAX_BYTES);
         return MIN(n, (size_t)ERROR_BODY_MAX_BYTES);
     }
     return (size_t)snprintf(out, ERROR_BODY_MAX_BYTES, "%.900s\n", message);
@@ -315,7 +316,7 @@ static const char *error_content_type(const struct http_server *s)
 void request_refuse(struct http_request *r, int status, const char *message)
 {
     char body[ERROR_BODY_MAX_BYTES];
-    size_t n = error_body(r->server, status, message, body);
+    size_t n = error_body(r, status, message, body);
     log_debug("net", "request %llu from %s refused with %d: %s", (unsigned long long)r->id, r->peer, status,
               message);
     pthread_mutex_lock(&r->lock);
@@ -344,7 +345,7 @@ void request_refuse_midway(struct http_request *r, int status, const char *messa
     char body[ERROR_BODY_MAX_BYTES];
     struct strbuf text = STRBUF_INIT(ERROR_BODY_MAX_BYTES + ADDED_HEADERS_MAX_BYTES + 2048);
     prepare(r);
-    size_t n_body = error_body(r->server, status, message, body);
+    size_t n_body = error_body(r, status, message, body);
     log_debug("net", "request %llu from %s refused with %d: %s", (unsigned long long)r->id, r->peer, status,
               message);
     strbuf_printf(&text, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: %s\r\n%s", status,

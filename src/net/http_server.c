@@ -187,6 +187,10 @@ struct http_server *http_server_new(const struct http_server_options *options, s
         goto failed;
     s->listen_fd = listen_fd;
     listen_describe(listen_fd, &s->port, &s->is_loopback);
+    if (options->loopback_only && !s->is_loopback) {
+        err_set(err, ERR_UNAUTHORIZED, "the address can be reached from other machines");
+        goto failed;
+    }
     s->unix_path = options->unix_path != NULL && options->listen_fd < 0 ? xstrdup(options->unix_path) : NULL;
     s->options.max_connections = raise_fd_limit(options->max_connections);
     s->layout_is_known = strcmp(MHD_get_version(), "0.9.75") == 0;

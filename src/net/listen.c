@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LISTEN_BACKLOG = 4096 };
+enum { LISTEN_BACKLOG = 4096, UNIX_SOCKET_MODE = 0660 };
 
 static enum err_code code_of(int error)
 {
@@ -49,6 +49,8 @@ static int open_socket(const struct sockaddr *address, socklen_t n, bool both_fa
                    sizeof on); // after a restart; Linux allows no second listener by it
     if (address->sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, both_families ? &off : &on, sizeof on);
+    if (address->sa_family == AF_UNIX)
+        fchmod(fd, UNIX_SOCKET_MODE); // never more, not for a moment; the umask takes from it
     if (bind(fd, address, n) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
         int error = errno;
         close(fd);
@@ -123,6 +125,8 @@ static bool is_dead_socket(const struct sockaddr_un *address)
 int listen_unix(const char *path, struct err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (path[0] == 0)
+        return err_set(err, ERR_INVALID, "cannot listen on a Unix socket without a path: write unix:///path");
     if (strlen(path) >= sizeof address.sun_path)
         return err_set(err, ERR_INVALID, "cannot listen on %s: the path is longer than %zu bytes", path,
                        sizeof address.sun_path - 1);
@@ -130,7 +134,15 @@ int listen_unix(const char *path, struct err *err)
     int fd = open_socket((struct sockaddr *)&address, sizeof address, false);
     if (fd < 0 && errno == EADDRINUSE && is_dead_socket(&address) && unlink(path) == 0)
         fd = open_socket((struct sockaddr *)&address, sizeof address, false);
-    return fd < 0 ? fail(path, errno, err) : fd;
+    if (fd < 0)
+        return fail(path, errno, err);
+    if (chmod(path, UNIX_SOCKET_MODE) != 0) { // opened with less than that
+        fail(path, errno, err);
+        close(fd);
+        unlink(path);
+        return -1;
+    }
+    return fd;
 }
 
 static bool is_loopback_v6(const struct in6_addr *a)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "server/card.h"
 #include "server/chore.h"
+#include "server/keys.h"
 #include "server/worker.h"
 
 enum { N_WORKERS = 2, MAX_WAITING_TASKS = 1024, INLINE_BODY_BYTES = 64 << 10, MAX_STREAM_BYTES = 1 << 20 };
@@ -59,6 +60,8 @@ void app_fini(struct app *app)
     worker_free(app->worker);
     card_cache_free(app->cards);
     cors_free(app->cors);
+    keyring_free(app->keys);
+    app->keys = NULL;
     app->chores = NULL;
     app->worker = NULL;
     app->cards = NULL;

@@ -14,6 +14,7 @@
 
 struct card_cache;
 struct chores;
+struct keyring;
 struct worker;
 
 struct app {
@@ -25,6 +26,7 @@ struct app {
     struct http_server *http; // for its counts; NULL before it listens
     struct tally tally;
     struct chores *chores;
+    struct keyring *keys; // freed with the app; NULL: no keys are asked for
     bool listens_on_loopback;
     int n_threads; // of computing, settled at start
     int64_t started_wall_ns;

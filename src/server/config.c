@@ -50,7 +50,7 @@ static void print_rows(FILE *out)
     struct model_settings m;
     fprintf(out, "%-20s %-24s %s\n", "OPTION", "VALUE", "SOURCE");
     for (int i = 0; i < OPTION_COUNT; i++) {
-        const char *text = options_text((enum option_id)i);
+        const char *text = options_shown((enum option_id)i);
         fprintf(out, "%-20s %-24s %s\n", options_name((enum option_id)i), text[0] ? text : "-",
                 options_source((enum option_id)i));
     }
@@ -98,7 +98,7 @@ static void print_json(FILE *out)
     json_begin_object(&w);
     for (int i = 0; i < OPTION_COUNT; i++) {
         enum option_id id = (enum option_id)i;
-        write_value(&w, options_name(id), options_text(id), options_source(id));
+        write_value(&w, options_name(id), options_shown(id), options_source(id));
     }
     json_end_object(&w);
     json_key(&w, "models");

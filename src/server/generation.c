@@ -33,7 +33,7 @@ struct generation *generation_new(struct app *app, struct http_request *r, const
     atomic_init(&g->refs, 2);
     http_request_set_user(r, g, generation_unref);
     request_id_read(app, r, g->request_id);
-    request_client(r, g->client);
+    request_client(app, r, g->client);
     return g;
 }
 

@@ -10,7 +10,9 @@
 
 static const char *openai_type(int status)
 {
-    return status == 400 ? "invalid_request_error" : status == 404 ? "not_found_error" : "api_error";
+    return status == 404                   ? "not_found_error"
+           : status >= 400 && status < 499 ? "invalid_request_error"
+                                           : "api_error";
 }
 
 void reply_write_error(struct strbuf *out, enum error_shape shape, const struct err *err, const char *code)
@@ -36,7 +38,7 @@ const char *reply_error_code(const struct err *err)
 {
     bool is_long = err->code == ERR_INVALID && strstr(err->message, "context length") &&
                    strstr(err->message, "too long");
-    return is_long ? "context_length_exceeded" : NULL;
+    return is_long ? "context_length_exceeded" : err->code == ERR_UNAUTHORIZED ? "invalid_api_key" : NULL;
 }
 
 void reply_error(struct http_request *r, enum error_shape shape, const struct err *err, const char *code)
@@ -64,13 +66,20 @@ void reply_text(struct http_request *r, int status, const char *text)
     http_reply(r, status, REPLY_TEXT, slice_of(text));
 }
 
-size_t reply_error_body(void *user, int status, const char *message, char *out, size_t n)
+static enum err_code code_of(int status)
+{
+    for (int code = ERR_NONE; code < ERR_CODE_COUNT; code++)
+        if (err_http_status((enum err_code)code) == status)
+            return (enum err_code)code;
+    return status < 500 ? ERR_INVALID : ERR_INTERNAL;
+}
+
+size_t reply_error_body(enum error_shape shape, int status, const char *message, char *out, size_t n)
 {
     struct strbuf body = STRBUF_INIT(4096);
-    struct json_writer w = json_writer_make(&body);
-    json_begin_object(&w);
-    json_member_text(&w, "error", message);
-    json_end_object(&w);
+    struct err err = {0};
+    err_set(&err, code_of(status), "%s", message);
+    reply_write_error(&body, shape, &err, reply_error_code(&err));
     size_t length = MIN(body.n, n);
     if (length > 0)
         memcpy(out, body.at, length);

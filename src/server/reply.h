@@ -22,5 +22,5 @@ void reply_json(struct http_request *r, struct strbuf *body); // 200; `body` is 
 void reply_text(struct http_request *r, int status, const char *text);
 // The well-known code of an error ("context_length_exceeded"), or NULL.
 const char *reply_error_code(const struct err *err);
-// http_error_body_fn: errors that net/ answers by itself.
-size_t reply_error_body(void *user, int status, const char *message, char *out, size_t n);
+// The body of an error that net/ answers by itself; at most n bytes, returns how many.
+size_t reply_error_body(enum error_shape shape, int status, const char *message, char *out, size_t n);

@@ -10,6 +10,7 @@
 
 #include "base/networks.h"
 #include "base/options.h"
+#include "server/access.h"
 
 static bool is_usable(const char *given)
 {
@@ -63,15 +64,17 @@ static bool read_last(const char *list, char out[CLIENT_BYTES])
     return true;
 }
 
-// A key that somebody sends says nothing as long as no keys are checked, so it does not count here.
-void request_client(const struct http_request *r, char out[CLIENT_BYTES])
+void request_client(const struct app *app, const struct http_request *r, char out[CLIENT_BYTES])
 {
+    struct access_caller caller;
     char named[CLIENT_BYTES];
     const char *header = options_text(OPT_CLIENT_HEADER), *trusted = options_text(OPT_TRUSTED_PROXIES);
     peer_address(r, out);
     if (trusted[0] && header[0] && networks_contain(trusted, out) &&
         read_last(http_request_last_header(r, header), named))
         memcpy(out, named, CLIENT_BYTES);
+    if (access_read_caller(app, r, &caller) && caller.name[0])
+        snprintf(out, CLIENT_BYTES, "%s", caller.name);
 }
 
 int request_priority(const struct http_request *r, enum sched_priority *out, struct err *err)

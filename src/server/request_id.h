@@ -12,9 +12,10 @@ enum { REQUEST_ID_BYTES = 132, REQUEST_ID_MAX = 128, CLIENT_BYTES = 80 };
 void request_id_read(const struct app *app, const struct http_request *r, char out[REQUEST_ID_BYTES]);
 // http_prepare_fn: every answer has the header.
 void request_id_prepare(void *app, struct http_request *r);
-// Who asks, for round robin and for people who look in: what a trusted proxy's header says (trusted_proxies,
-// client_header), else the peer's address without its port.
-void request_client(const struct http_request *r, char out[CLIENT_BYTES]);
+// Who asks, for round robin and for people who look in: the name of the key where keys are asked for, else
+// what a trusted proxy's header says (trusted_proxies, client_header), else the peer's address without its
+// port.
+void request_client(const struct app *app, const struct http_request *r, char out[CLIENT_BYTES]);
 // The header X-Priority (option priorities; without it all are normal), else default_priority. ERR_INVALID
 // for a word that is none.
 int request_priority(const struct http_request *r, enum sched_priority *out, struct err *err);

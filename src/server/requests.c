@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "json/writer.h"
 #include "net/http.h"
+#include "server/access.h"
 #include "server/reply.h"
 #include "server/why.h"
 
@@ -96,6 +97,25 @@ static void write_list(struct json_writer *w, const struct host_record *records,
     json_end_array(w);
 }
 
+// Who has a key of role infer sees and ends its own requests, by whichever key of that name they came.
+static bool may_see(const struct access_caller *caller, const struct host_record *r)
+{
+    return caller->is_admin || (caller->name[0] && strcmp(caller->name, r->client) == 0);
+}
+
+// Takes out what the caller may not see; returns how many are left.
+static size_t keep_own(const struct app *app, const struct http_request *r, struct host_record *records,
+                       size_t n)
+{
+    struct access_caller caller;
+    size_t n_kept = 0;
+    access_read_caller(app, r, &caller);
+    for (size_t i = 0; i < n; i++)
+        if (may_see(&caller, &records[i]))
+            records[n_kept++] = records[i];
+    return n_kept;
+}
+
 void requests_queue(struct app *app, struct http_request *r)
 {
     struct strbuf out = STRBUF_INIT(MAX_LIST_BYTES);
@@ -108,6 +128,7 @@ void requests_queue(struct app *app, struct http_request *r)
     json_begin_object(&w);
     json_member_int(&w, "running", (int64_t)(n - n_waiting));
     json_member_int(&w, "waiting", (int64_t)n_waiting);
+    n = keep_own(app, r, records, n);
     write_list(&w, records, n);
     json_end_object(&w);
     free(records);
@@ -131,6 +152,7 @@ void requests_list(struct app *app, struct http_request *r)
     struct host_record *records = NULL;
     size_t n = 0;
     host_read_history(app->host, read_limit(r), &records, &n);
+    n = keep_own(app, r, records, n);
     json_begin_object(&w);
     write_list(&w, records, n);
     json_end_object(&w);
@@ -158,10 +180,15 @@ void requests_one(struct app *app, struct http_request *r)
 {
     const char *id = http_request_path(r) + strlen(ONE_PATH);
     struct host_record record;
+    struct access_caller caller;
     struct err err = {0};
-    if (strcmp(http_request_method(r), "DELETE") == 0) {
+    access_read_caller(app, r, &caller);
+    bool is_delete = strcmp(http_request_method(r), "DELETE") == 0;
+    bool is_hidden =
+        !caller.is_admin && !(host_find_request(app->host, id, &record) && may_see(&caller, &record));
+    if (is_delete && !is_hidden) {
         cancel_one(app, r, id);
-    } else if (!host_find_request(app->host, id, &record)) {
+    } else if (is_hidden || !host_find_request(app->host, id, &record)) {
         err_set(&err, ERR_NOT_FOUND, "request '%.128s' not found; the last %d that ended are kept", id,
                 HOST_HISTORY);
         reply_error(r, ERRORS_OLLAMA, &err, NULL);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 #include "net/cors.h"
+#include "server/access.h"
 #include "server/app.h"
 #include "server/generate.h"
 #include "server/health.h"
@@ -24,8 +25,12 @@ enum method { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4, METHOD_DELETE = 
 enum {
     ROUTE_SLOW = 1,      // runs on a worker: it may read a card
     ROUTE_UNCOUNTED = 2, // probes and scrapes: reading them changes no counter
-    ROUTE_DRAINS = 4     // also takes what is no GET while the server drains
+    ROUTE_DRAINS = 4,    // also takes what is no GET while the server drains
+    ROUTE_OPEN = 8,      // asks for no API key; all others do where there are keys
+    ROUTE_ADMIN = 16,    // asks for one of role admin
+    ROUTE_CHANGES = 32   // what is no GET or HEAD changes the store
 };
+enum { ROUTE_MANAGES = ROUTE_ADMIN | ROUTE_CHANGES };
 
 typedef void route_fn(struct app *app, struct http_request *r);
 
@@ -39,11 +44,11 @@ struct route {
 };
 
 static const struct route routes[] = {
-    {"/", health_root, NULL, METHOD_GET | METHOD_HEAD, 0},
-    {"/health", health_ready, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED},
-    {"/health/ready", health_ready, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED},
-    {"/health/live", health_live, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED},
-    {"/health/capacity", health_capacity, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED},
+    {"/", health_root, NULL, METHOD_GET | METHOD_HEAD, ROUTE_OPEN},
+    {"/health", health_ready, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED | ROUTE_OPEN},
+    {"/health/ready", health_ready, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED | ROUTE_OPEN},
+    {"/health/live", health_live, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED | ROUTE_OPEN},
+    {"/health/capacity", health_capacity, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED | ROUTE_OPEN},
     {"/metrics", metrics_scrape, NULL, METHOD_GET | METHOD_HEAD, ROUTE_UNCOUNTED},
     {"/api/queue", requests_queue, NULL, METHOD_GET, 0},
     {"/api/requests", requests_list, NULL, METHOD_GET, 0},
@@ -53,12 +58,12 @@ static const struct route routes[] = {
     {"/api/tags", ollama_tags, NULL, METHOD_GET | METHOD_HEAD, ROUTE_SLOW},
     {"/api/ps", ollama_ps, NULL, METHOD_GET, 0},
     {"/api/show", ollama_show, NULL, METHOD_POST, ROUTE_SLOW},
-    {"/api/copy", ollama_copy, NULL, METHOD_POST, ROUTE_SLOW},
-    {"/api/delete", ollama_delete, NULL, METHOD_DELETE, ROUTE_SLOW},
-    {"/api/create", ollama_create, NULL, METHOD_POST, 0},
-    {"/api/pull", ollama_pull, NULL, METHOD_POST, 0},
-    {"/api/push", ollama_push, NULL, METHOD_POST, 0},
-    {"/api/blobs/", ollama_blob, NULL, METHOD_HEAD | METHOD_POST, 0, ollama_blob_begin},
+    {"/api/copy", ollama_copy, NULL, METHOD_POST, ROUTE_SLOW | ROUTE_MANAGES},
+    {"/api/delete", ollama_delete, NULL, METHOD_DELETE, ROUTE_SLOW | ROUTE_MANAGES},
+    {"/api/create", ollama_create, NULL, METHOD_POST, ROUTE_MANAGES},
+    {"/api/pull", ollama_pull, NULL, METHOD_POST, ROUTE_MANAGES},
+    {"/api/push", ollama_push, NULL, METHOD_POST, ROUTE_ADMIN},
+    {"/api/blobs/", ollama_blob, NULL, METHOD_HEAD | METHOD_POST, ROUTE_MANAGES, ollama_blob_begin},
     {"/api/generate", NULL, &ollama_generate_dialect, METHOD_POST, 0},
     {"/api/chat", NULL, &ollama_chat_dialect, METHOD_POST, 0},
     {"/v1/chat/completions", NULL, &openai_chat_dialect, METHOD_POST, 0},
@@ -120,16 +125,44 @@ static struct cors_answer ask_guard(struct app *app, struct http_request *r)
     return cors_decide(app->cors, &question);
 }
 
+static void add_guard_headers(struct http_request *r, const struct cors_answer *answer)
+{
+    for (size_t i = 0; i < answer->n_headers; i++)
+        http_add_header(r, answer->headers[i].name, answer->headers[i].value);
+}
+
 // True when the answer was given.
 static bool guard_refuses(struct app *app, struct http_request *r)
 {
     struct cors_answer answer = ask_guard(app, r);
-    for (size_t i = 0; i < answer.n_headers; i++)
-        http_add_header(r, answer.headers[i].name, answer.headers[i].value);
+    add_guard_headers(r, &answer);
     if (answer.verdict == CORS_PASS)
         return false;
     http_reply(r, answer.verdict == CORS_REFUSE ? 403 : 204, NULL, slice_of(""));
     return true;
+}
+
+static enum error_shape shape_of(const struct http_request *r)
+{
+    const char *path = http_request_path(r);
+    const struct route *route = find(path);
+    return route && route->dialect         ? route->dialect->errors
+           : strncmp(path, "/v1/", 4) == 0 ? ERRORS_OPENAI
+                                           : ERRORS_OLLAMA;
+}
+
+// Keys and the read-only mode. The reason of a refusal, whose headers are added, or NULL.
+static const char *access_refuses(const struct app *app, struct http_request *r, const struct route *route,
+                                  enum err_code *code)
+{
+    enum access_need need = route->flags & ROUTE_OPEN    ? ACCESS_OPEN
+                            : route->flags & ROUTE_ADMIN ? ACCESS_ADMIN
+                                                         : ACCESS_KEY;
+    bool looks_in = (method_bit(http_request_method(r)) & (METHOD_GET | METHOD_HEAD)) != 0;
+    const char *why = access_refusal(app, r, need, (route->flags & ROUTE_CHANGES) && !looks_in, code);
+    if (why && *code == ERR_UNAUTHORIZED)
+        http_add_header(r, "WWW-Authenticate", "Bearer realm=\"drover\"");
+    return why;
 }
 
 // "/api/tags/" becomes "/api/tags" where that is a route.
@@ -197,6 +230,14 @@ static bool drain_refuses(struct app *app, struct http_request *r, const struct 
 
 static void call_route(struct app *app, struct http_request *r, const struct route *route)
 {
+    struct err refusal = {0};
+    enum err_code code;
+    const char *why = access_refuses(app, r, route, &code);
+    if (why) {
+        err_set(&refusal, code, "%s", why);
+        reply_error(r, shape_of(r), &refusal, NULL);
+        return;
+    }
     if (route->dialect) { // refuses while draining, in its own words
         generate_start(app, r, route->dialect);
         return;
@@ -259,11 +300,28 @@ void routes_answered(void *user, const struct http_request *r, int status)
         tally_count_answer(&app->tally, (size_t)(route - routes), status);
 }
 
-void routes_on_head(void *user, struct http_request *r)
+size_t routes_error_body(void *user, const struct http_request *r, int status, const char *message, char *out,
+                         size_t n)
+{
+    return reply_error_body(r ? shape_of(r) : ERRORS_OLLAMA, status, message, out, n);
+}
+
+// Who may not send a body is told so before it comes. What is wrong otherwise the handler says.
+int routes_on_head(void *user, struct http_request *r, const char **why)
 {
     struct app *app = user;
+    enum err_code code;
     const struct route *route = find(http_request_path(r));
-    if (route && route->on_head && (route->methods & method_bit(http_request_method(r))) &&
-        ask_guard(app, r).verdict == CORS_PASS)
+    struct cors_answer guard = ask_guard(app, r);
+    if (!route || !(route->methods & method_bit(http_request_method(r))) || guard.verdict != CORS_PASS)
+        return 0;
+    const char *refusal = access_refuses(app, r, route, &code);
+    if (refusal) {
+        add_guard_headers(r, &guard);
+        *why = refusal;
+        return err_http_status(code);
+    }
+    if (route->on_head)
         route->on_head(app, r);
+    return 0;
 }

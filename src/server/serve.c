@@ -24,6 +24,7 @@
 #include "server/app.h"
 #include "server/chore.h"
 #include "server/config.h"
+#include "server/keys.h"
 #include "server/preload.h"
 #include "server/ollama.h"
 #include "server/reply.h"
@@ -168,6 +169,48 @@ static void say_listening(const struct app *app, struct http_server *http, struc
     service_ready(service, status);
 }
 
+// What a person reads who has just set OLLAMA_HOST=0.0.0.0, as for Ollama.
+static int refuse_exposure(const char *where, struct err *err)
+{
+    return err_set(
+        err, ERR_FORBIDDEN,
+        "drover does not listen on %s without API keys: whoever reaches that address could use, change and "
+        "delete your models.\n"
+        "  for this machine alone:         OLLAMA_HOST=127.0.0.1:11434, which is the default\n"
+        "  for others, each with a key:    drover key new --role admin --name YOU --file KEYS\n"
+        "                                  drover serve --api-keys KEYS (or DROVER_API_KEYS=KEYS)\n"
+        "  for all, as Ollama has it:      drover serve --insecure (or DROVER_INSECURE=1), in a network that "
+        "you trust",
+        where);
+}
+
+static int read_keys(struct key_list *list, struct err *err)
+{
+    const char *path = options_text(OPT_API_KEYS);
+    *list = (struct key_list){0};
+    return path[0] ? key_list_read(list, path, err) : 0;
+}
+
+static void take_keys(struct app *app, struct key_list *list)
+{
+    if (!app->keys)
+        return;
+    keyring_take(app->keys, list);
+    log_info("server", "API keys are asked for keys=%zu file=%s", keyring_count(app->keys),
+             options_text(OPT_API_KEYS));
+}
+
+static int start_keys(struct app *app, struct err *err)
+{
+    struct key_list list;
+    if (read_keys(&list, err) != 0)
+        return err_prefix(err, "api_keys");
+    if (list.n > 0)
+        app->keys = keyring_new();
+    take_keys(app, &list);
+    return 0;
+}
+
 static int start_http(struct http_server **http, struct app *app, struct service *service, struct err *err)
 {
     struct hosts_address address = hosts_parse(options_text(OPT_HOST));
@@ -184,17 +227,23 @@ static int start_http(struct http_server **http, struct app *app, struct service
                        options_text(OPT_HOST));
     options.host = address.host;
     options.port = address.port;
+    options.unix_path = hosts_is_unix(&address) ? address.path : NULL;
+    options.loopback_only = !app->keys && !options_uint(OPT_INSECURE);
     options.max_stream_bytes = app->max_stream_bytes + (64 << 10); // the server asks before; this never cuts
     options.max_waiting_body_bytes = MAX_WAITING_BYTES;
     options.on_head = routes_on_head;
     options.handler = routes_handle;
-    options.error_body = reply_error_body;
+    options.error_body = routes_error_body;
     options.prepare = request_id_prepare;
     options.answered = routes_answered;
     options.user = app;
     *http = http_server_new(&options, err);
     if (!*http) {
         hosts_format(&address, shown);
+        if (err->code == ERR_UNAUTHORIZED) {
+            err_clear(err);
+            return refuse_exposure(options.listen_fd >= 0 ? "the socket that was passed on" : shown, err);
+        }
         if (err->code == ERR_CONFLICT)
             err_prefix(
                 err,
@@ -203,7 +252,8 @@ static int start_http(struct http_server **http, struct app *app, struct service
         return -1;
     }
     app->http = *http;
-    app->listens_on_loopback = http_server_is_loopback(*http);
+    // The Host guard is against browsers, which reach no Unix socket; a proxy that does passes any host on.
+    app->listens_on_loopback = http_server_is_loopback(*http) && http_server_port(*http) != 0;
     say_listening(app, *http, &address, service, options.listen_fd >= 0);
     return 0;
 }
@@ -261,8 +311,10 @@ static int start_agent(struct agent **agent, struct app *app, struct err *err)
 static void reload(struct app *app, struct service *service)
 {
     struct err err = {0};
+    struct key_list keys;
     service_reloading(service);
-    if (options_reload(config_name_model, &err) != 0) {
+    if (read_keys(&keys, &err) != 0 || options_reload(config_name_model, &err) != 0) {
+        key_list_fini(&keys);
         log_error("server", "the configuration stays as it was: %s", err.message);
         service_ready(service, "the last reload failed, see the log");
         return;
@@ -271,6 +323,7 @@ static void reload(struct app *app, struct service *service)
     log_info("server", "the configuration was read again file=%s", file[0] ? file : "none");
     struct host_options options = read_host_options(app->n_threads);
     host_configure(app->host, &options, config_model_settings);
+    take_keys(app, &keys);
     preload_models(app);
     service_ready(service, "the configuration was read again");
 }
@@ -320,9 +373,11 @@ static int serve(struct service *service, const sigset_t *waited, struct err *er
     if (app_init(&app, host, store, options_text(OPT_ORIGINS), err) != 0)
         goto out;
     app.n_threads = n_threads;
-    if (start_http(&http, &app, service, err) != 0 || start_agent(&agent, &app, err) != 0)
+    if (start_keys(&app, err) != 0 || start_http(&http, &app, service, err) != 0 ||
+        start_agent(&agent, &app, err) != 0)
         goto out;
-    ollama_prune_at_start(&app);
+    if (!options_uint(OPT_READ_ONLY))
+        ollama_prune_at_start(&app);
     preload_models(&app);
     service_watch(service, host, http);
     int number = serve_until_signal(&app, service, waited);

@@ -145,7 +145,6 @@ static void unhonoured_variables_are_named(void **state)
         {"OLLAMA_REMOTES", "x", "OLLAMA_REMOTES"},
         {"OLLAMA_CLOUD_BASE_URL", "x", "OLLAMA_CLOUD_BASE_URL"},
         {"OLLAMA_AUTH", "x", "OLLAMA_AUTH"},
-        {"OLLAMA_API_KEY", "x", "OLLAMA_API_KEY"},
         {"OLLAMA_MAX_TRANSFER_STREAMS", "4", "OLLAMA_MAX_TRANSFER_STREAMS"},
         {"OLLAMA_EXPERIMENT", "x", "OLLAMA_EXPERIMENT"},
         {"LLAMA_ARG_FIT", "on", "LLAMA_ARG_FIT"},
@@ -163,10 +162,10 @@ static void unhonoured_variables_are_named(void **state)
 
 static void honoured_or_harmless_variables_are_not(void **state)
 {
-    static const char *const table[][2] = {{"OLLAMA_CUDA", "0"},         {"OLLAMA_MAX_LOADED_MODELS", "2"},
-                                           {"OLLAMA_VULKAN", "false"},   {"OLLAMA_EDITOR", "ed"},
-                                           {"OLLAMA_HOST", "1.2.3.4"},   {"OLLAMA_ORIGINS", "http://a"},
-                                           {"CUDA_VISIBLE_DEVICES", ""}, {"OLLAMA_NOSUCH", ""}};
+    static const char *const table[][2] = {
+        {"OLLAMA_CUDA", "0"},    {"OLLAMA_MAX_LOADED_MODELS", "2"}, {"OLLAMA_VULKAN", "false"},
+        {"OLLAMA_EDITOR", "ed"}, {"OLLAMA_HOST", "1.2.3.4"},        {"OLLAMA_ORIGINS", "http://a"},
+        {"OLLAMA_API_KEY", "x"}, {"CUDA_VISIBLE_DEVICES", ""},      {"OLLAMA_NOSUCH", ""}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         load_with(table[i][0], table[i][1], true);
         assert_string_equal(warnings, "");

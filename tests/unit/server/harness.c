@@ -115,7 +115,7 @@ int harness_setup(void **state)
         goto failed;
     options.on_head = routes_on_head;
     options.handler = routes_handle;
-    options.error_body = reply_error_body;
+    options.error_body = routes_error_body;
     options.prepare = request_id_prepare;
     options.answered = routes_answered;
     options.user = &h->app;
