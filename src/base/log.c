@@ -42,7 +42,7 @@ bool log_is_on(enum log_level level)
 // Quoted for logfmt and JSON alike: both take \" \\ \n and \u00xx.
 static void push_quoted(struct strbuf *b, const char *text)
 {
-    struct strbuf valid = STRBUF_INIT(4 * MAX_VALUE_BYTES);
+    struct strbuf valid = STRBUF_INIT((size_t)4 * MAX_VALUE_BYTES);
     utf8_push_valid(&valid, slice_make(text, strnlen(text, MAX_VALUE_BYTES)));
     strbuf_push_char(b, '"');
     for (const char *p = strbuf_text(&valid); *p; p++) {

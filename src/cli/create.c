@@ -120,7 +120,7 @@ static int hash_file(int fd, char digest[72], struct err *err)
     }
     EVP_DigestFinal_ex(sha, sum, NULL);
     snprintf(digest, 72, "sha256:");
-    for (int i = 0; i < 32; i++)
+    for (size_t i = 0; i < 32; i++)
         snprintf(digest + 7 + 2 * i, 3, "%02x", sum[i]);
     EVP_MD_CTX_free(sha);
     free(piece);

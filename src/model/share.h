@@ -2,6 +2,7 @@
 // How the threads of a pass share work. Private to model/.
 #pragma once
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +29,7 @@ struct worker {
 static inline struct range share(uint32_t n, const struct worker *me)
 {
     uint64_t i = (uint64_t)me->thread_i, n_threads = (uint64_t)me->n_threads;
+    assert(n_threads > 0);
     return (struct range){(uint32_t)(n * i / n_threads), (uint32_t)(n * (i + 1) / n_threads)};
 }
 

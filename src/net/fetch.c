@@ -6,6 +6,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -192,8 +193,8 @@ static void start(struct fetching *all, struct stream *s, size_t part_i)
         err_set(all->err, ERR_INTERNAL, "cannot start a request");
         return;
     }
-    snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)(p->offset + p->done_bytes),
-             (unsigned long long)(p->offset + p->size_bytes - 1));
+    snprintf(range, sizeof range, "%" PRIu64 "-%" PRIu64, p->offset + p->done_bytes,
+             p->offset + p->size_bytes - 1);
     set_options(s, range);
     all->states[part_i].is_running = true;
     curl_multi_add_handle(all->multi, s->easy);

@@ -20,7 +20,8 @@ static const char ONE_PATH[] = "/api/requests/";
 static void member_seconds(struct json_writer *w, const char *key, int64_t ns)
 {
     json_key(w, key);
-    json_put_double(w, (double)(ns / 1000) / 1e6); // whole microseconds
+    int64_t us = ns / 1000;
+    json_put_double(w, (double)us / 1e6);
 }
 
 static void write_waits(struct json_writer *w, const struct host_record *r)

@@ -102,7 +102,7 @@ static bool read_seed(struct slice bytes, unsigned char seed[KEY_BYTES])
         return false;
     take_text(&s);
     struct slice both = take_text(&s); // private and public
-    if (s.failed || both.n != 2 * KEY_BYTES)
+    if (s.failed || both.n != (size_t)2 * KEY_BYTES)
         return false;
     memcpy(seed, both.at, KEY_BYTES);
     return true;
@@ -121,7 +121,7 @@ static bool decode(const char *text, struct strbuf *out)
     bool ok = EVP_DecodeUpdate(c, bytes, &n, (const unsigned char *)from, (int)(end - from)) >= 0 &&
               EVP_DecodeFinal(c, bytes + n, &rest) >= 0;
     if (ok)
-        strbuf_push(out, bytes, (size_t)(n + rest));
+        strbuf_push(out, bytes, (size_t)n + (size_t)rest);
     free(bytes);
     EVP_ENCODE_CTX_free(c);
     return ok;

@@ -344,9 +344,10 @@ static int push_blob(struct push *p, const json_t *entry, struct err *err)
     struct sending s = {
         .p = p, .digest = digest, .from = json_string_value(json_object_get(entry, "from")), .fd = -1};
     s.fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rc =
-        s.fd >= 0 && fstat(s.fd, &st) == 0 ? 0 : err_set(err, ERR_INTERNAL, "%s: %s", path, strerror(errno));
-    if (rc == 0) {
+    int rc = -1;
+    if (s.fd < 0 || fstat(s.fd, &st) != 0) {
+        err_set(err, ERR_INTERNAL, "%s: %s", path, strerror(errno));
+    } else {
         s.size_bytes = (uint64_t)st.st_size;
         s.part_bytes = MIN(MAX(s.size_bytes / PARTS, (uint64_t)MIN_PART_BYTES), (uint64_t)MAX_PART_BYTES);
         tell(&s, 0);

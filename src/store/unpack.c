@@ -164,10 +164,10 @@ int store_import_archive(struct store *s, int fd, store_imported_fn *on_model, s
     u.pins = pins_new(store_directory(s));
     while (more == 1 && (more = tar_read_head(fd, &e, err)) == 1)
         more = take_entry(&u, &e, err) == 0 ? 1 : -1;
-    if (more == 0 && (u.sums == NULL || u.n_models == 0))
-        more = err_set(err, ERR_FORMAT, "the archive holds no model with its SHA256SUMS");
-    if (more == 0)
+    if (more == 0 && u.sums != NULL && u.n_models > 0)
         more = write_manifests(&u, on_model, err);
+    else if (more == 0)
+        more = err_set(err, ERR_FORMAT, "the archive holds no model with its SHA256SUMS");
     for (size_t i = 0; i < u.n_models; i++)
         free(u.models[i].bytes);
     free(u.models);
