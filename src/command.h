@@ -22,4 +22,5 @@ struct command {
 extern const struct command commands[];
 extern const size_t n_commands;
 
-int manual_main(const struct args *a); // `drover manual 1|5`: a manual page on stdout (manual.c)
+int manual_main(const struct args *a);     // `drover manual 1|5`: a manual page on stdout (manual.c)
+int completion_main(const struct args *a); // `drover completion bash|zsh|fish`: a script (completion.c)

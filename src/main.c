@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // argv to a row of the command table. A row says all there is to know of a command: what runs it, its
-// operands, its flags; help is printed from it, and so are the manual pages (manual.c). A new command is one
-// row here and one file in its room.
+// operands, its flags; help is printed from it, and so are the manual pages (manual.c) and the completions of
+// shells (completion.c). A new command is one row here and one file in its room.
 #include <stdio.h>
 #include <string.h>
 
 #include "base/args.h"
 #include "base/mem.h"
 #include "base/options.h"
+#include "base/program.h"
 #include "cli/cli.h"
 #include "command.h"
 #include "inspect/inspect.h"
@@ -67,6 +68,12 @@ const struct command commands[] = {
     {"create", NULL, "MODEL", "make a model from a Modelfile", cli_create, NULL, cli_create_flags, 1, 1},
     {"cp", NULL, "SOURCE DESTINATION", "give a model a second name", cli_cp, NULL, NULL, 2, 2},
     {"rm", NULL, "MODEL...", "delete models", cli_rm, NULL, NULL, 1, -1},
+    {"signin", "login", "", "not here: there are no accounts", cli_signin, NULL, NULL, 0, 0,
+     .is_hidden = true},
+    {"signout", "logout", "", "not here: there are no accounts", cli_signout, NULL, NULL, 0, 0,
+     .is_hidden = true},
+    {"launch", NULL, "[PROGRAM...]", "not here: programs are started by hand", cli_launch, NULL, NULL, 0, -1,
+     .is_hidden = true},
     {"stop", NULL, "MODEL", "unload a model", cli_stop, NULL, NULL, 1, 1},
     {"queue", NULL, "", "list the requests that have not ended", cli_queue, NULL, cli_queue_flags, 0, 0},
     {"why", NULL, "ID", "tell why a request waited and what became of it", cli_why, NULL, cli_queue_flags, 1,
@@ -85,6 +92,8 @@ const struct command commands[] = {
      inspect_simulate, NULL, inspect_simulate_flags, 0, 1},
     {"runner", NULL, "", "the process of one model; started by serve, not by hand", NULL, runner_main, NULL,
      0, 0, .loads_options = true, .is_hidden = true},
+    {"completion", NULL, "bash|zsh|fish", "a completion script for a shell", completion_main, NULL, NULL, 1,
+     1},
     {"manual", NULL, "1|5", "a manual page; run by the build", manual_main, NULL, NULL, 1, 1,
      .loads_options = true, .is_hidden = true},
 };
@@ -104,18 +113,22 @@ static const struct command *find_command(const char *name)
 
 static void print_help(FILE *out)
 {
-    fprintf(out, "Usage: drover COMMAND [FLAGS] [OPERANDS]\n\nA server of language models for many people at "
-                 "once.\n\nCommands:\n");
+    const char *program = program_name();
+    fprintf(out,
+            "Usage: %s COMMAND [FLAGS] [OPERANDS]\n\nA server of language models for many people at "
+            "once.\n\nCommands:\n",
+            program);
     for (size_t i = 0; i < n_commands; i++)
         if (!commands[i].is_hidden)
             fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
-    fprintf(out, "\n'drover COMMAND --help' tells about one, 'drover --version' which drover this is.\n");
+    fprintf(out, "\n'%s COMMAND --help' tells about one, '%s --version' which version this is.\n", program,
+            program);
 }
 
 static void print_command_help(FILE *out, const struct command *c)
 {
-    fprintf(out, "Usage: drover %s [FLAGS]%s%s\n\n%s", c->name, c->operands[0] ? " " : "", c->operands,
-            c->summary);
+    fprintf(out, "Usage: %s %s [FLAGS]%s%s\n\n%s", program_name(), c->name, c->operands[0] ? " " : "",
+            c->operands, c->summary);
     if (c->alias != NULL)
         fprintf(out, " (also: %s)", c->alias);
     fprintf(out, "\n\nFlags:\n");
@@ -134,8 +147,8 @@ static bool asks_for_help(int argc, char **argv)
 
 static int refuse(const struct command *c, const char *message)
 {
-    fprintf(stderr, "Error: %s\nUsage: drover %s [FLAGS]%s%s\n", message, c->name, c->operands[0] ? " " : "",
-            c->operands);
+    fprintf(stderr, "Error: %s\nUsage: %s %s [FLAGS]%s%s\n", message, program_name(), c->name,
+            c->operands[0] ? " " : "", c->operands);
     return 2;
 }
 
@@ -173,12 +186,15 @@ static int run_command(const struct command *c, int argc, char **argv)
     return c->run_raw(argc, argv);
 }
 
-// What a program that expects Ollama under this name reads is in Ollama's form.
-static void print_version(const char *program)
+// Ollama tells the server's version, and warns where that is not its own.
+static int print_version(void)
 {
-    const char *slash = strrchr(program, '/');
-    bool is_ollama = strcmp(slash != NULL ? slash + 1 : program, "ollama") == 0;
-    printf(is_ollama ? "ollama version is %s\n" : "drover %s\n", DROVER_VERSION);
+    if (program_is_ollama()) {
+        options_load(false);
+        return cli_version();
+    }
+    printf("drover %s\n", DROVER_VERSION);
+    return 0;
 }
 
 static int help(int argc, char **argv)
@@ -197,24 +213,26 @@ static int help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    program_init(argc > 0 ? argv[0] : "");
     const char *name = argc > 1 ? argv[1] : "";
     const struct command *c = find_command(name);
     int rc;
     if (c != NULL) {
         rc = run_command(c, argc - 1, argv + 1);
     } else if (strcmp(name, "--version") == 0 || strcmp(name, "-v") == 0) {
-        print_version(argv[0]);
-        rc = 0;
+        rc = print_version();
     } else if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         rc = help(argc, argv);
     } else if (name[0] == 0) {
-        print_help(stderr);
-        rc = 2;
+        print_help(program_is_ollama() ? stdout : stderr);
+        rc = program_is_ollama() ? 0 : 2;
     } else {
-        fprintf(stderr, "Error: unknown %s \"%s\"\nRun 'drover --help' for usage.\n",
-                name[0] == '-' ? "flag" : "command", name);
+        fprintf(stderr, "Error: unknown %s \"%s\"\nRun '%s --help' for usage.\n",
+                name[0] == '-' ? "flag" : "command", name, program_name());
         rc = 2;
     }
+    if (rc == 2 && program_is_ollama())
+        rc = 1; // the only exit code of failure that its scripts know
     if (fflush(stdout) != 0 && rc == 0) {
         perror("Error: standard output");
         rc = 1;

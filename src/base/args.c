@@ -23,7 +23,7 @@ enum {
 struct tables {
     struct option longs[MAX_LONG];
     char names[OPTION_COUNT][NAME_BYTES];
-    char shorts[2 * ARGS_MAX_FLAGS + 8];
+    char shorts[3 * ARGS_MAX_FLAGS + 8];
 };
 
 // "num_parallel" as people type it: "num-parallel".
@@ -43,12 +43,16 @@ static void fill_tables(struct tables *t, const struct args_flag *flags, bool wi
     t->longs[n++] = (struct option){"help", no_argument, NULL, 'h'};
     for (int i = 0; flags != NULL && flags[i].name != NULL; i++) {
         assert(i < ARGS_MAX_FLAGS);
-        bool has_value = flags[i].kind != ARGS_SWITCH;
-        t->longs[n++] =
-            (struct option){flags[i].name, has_value ? required_argument : no_argument, NULL, FIRST_FLAG + i};
+        static const int has_arg[] = {[ARGS_SWITCH] = no_argument,
+                                      [ARGS_TEXT] = required_argument,
+                                      [ARGS_UINT] = required_argument,
+                                      [ARGS_MAYBE] = optional_argument};
+        static const char *const marks[] = {
+            [no_argument] = "", [required_argument] = ":", [optional_argument] = "::"};
+        int has = has_arg[flags[i].kind];
+        t->longs[n++] = (struct option){flags[i].name, has, NULL, FIRST_FLAG + i};
         if (flags[i].letter != 0)
-            s += (size_t)snprintf(t->shorts + s, sizeof t->shorts - s, has_value ? "%c:" : "%c",
-                                  flags[i].letter);
+            s += (size_t)snprintf(t->shorts + s, sizeof t->shorts - s, "%c%s", flags[i].letter, marks[has]);
     }
     for (int i = 0; with_options && i < OPTION_COUNT; i++) {
         dashed(options_name((enum option_id)i), t->names[i]);
@@ -76,7 +80,7 @@ static int take_value(struct args *a, int i, const char *text, struct err *err)
         if (text[0] < '0' || text[0] > '9' || *end != 0 || errno == ERANGE)
             return err_set(err, ERR_INVALID, "--%s: \"%s\" is not a whole number from 0", f->name, text);
     }
-    a->values[i] = f->kind == ARGS_SWITCH ? "" : text;
+    a->values[i] = text != NULL ? text : "";
     return 0;
 }
 
@@ -165,7 +169,8 @@ static void print_line(FILE *out, char letter, const char *name, const char *val
     char left[96], dash[8] = "    ";
     if (letter != 0)
         snprintf(dash, sizeof dash, "-%c, ", letter);
-    snprintf(left, sizeof left, "%s--%s%s%s", dash, name, value ? " " : "", value ? value : "");
+    snprintf(left, sizeof left, "%s--%s%s%s", dash, name, value && value[0] != '[' ? " " : "",
+             value ? value : "");
     fprintf(out, "  %-30s %s\n", left, help);
 }
 

@@ -14,6 +14,7 @@ enum args_kind {
     ARGS_SWITCH, // --verbose
     ARGS_TEXT,   // --keepalive 5m
     ARGS_UINT,   // --top 5: a whole number from 0
+    ARGS_MAYBE,  // --think or --think=high: the value only behind "="; none reads as ""
 };
 
 struct args_flag {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/options.h"
+#include "base/program.h"
 #include "json/writer.h"
 #include "net/client.h"
 #include "net/hosts.h"
@@ -100,8 +101,8 @@ static int request(const struct http_client_call *call, struct http_client_reply
     struct err why = {0};
     if (http_client_request(call, reply, &why) != 0) {
         if (reply->end == HTTP_CLIENT_REFUSED)
-            return err_set(err, ERR_BUSY,
-                           "could not connect to drover server, run 'drover serve' to start it");
+            return err_set(err, ERR_BUSY, "could not connect to %s server, run '%s serve' to start it",
+                           program_name(), program_name());
         return err_set(err, why.code, "%s", why.message);
     }
     if (reply->status < 200 || reply->status > 299)

@@ -24,3 +24,7 @@ int cli_why(const struct args *a);    // ID
 int cli_cancel(const struct args *a); // ID
 int cli_top(const struct args *a);
 int cli_health(const struct args *a);
+int cli_signin(const struct args *a); // refused: there are no accounts
+int cli_signout(const struct args *a);
+int cli_launch(const struct args *a); // [PROGRAM...], refused
+int cli_version(void);                // `ollama --version`

@@ -26,8 +26,10 @@
 enum { PATH_BYTES = 4096, MAX_MODELFILE_BYTES = 64 << 20, MAX_BODY_BYTES = 64 << 20, PIECE_BYTES = 1 << 20 };
 
 const struct args_flag cli_create_flags[] = {
-    {"file", 'f', ARGS_TEXT, "FILE", "the Modelfile; else ./Modelfile"},
+    {"file", 'f', ARGS_TEXT, "FILE", "the Modelfile; else ./Modelfile, else FROM ."},
     {"quantize", 'q', ARGS_TEXT, "TYPE", "quantize the weights (if the server can)"},
+    {"draft-quantize", 0, ARGS_TEXT, "TYPE", "quantize the draft model (if the server can)"},
+    {"experimental", 0, ARGS_SWITCH, NULL, "not here: refused"},
     {NULL},
 };
 
@@ -200,11 +202,13 @@ static int read_modelfile(const char *path, bool was_named, struct modelfile *m,
 {
     struct strbuf text = STRBUF_INIT(MAX_MODELFILE_BYTES);
     int rc;
-    if (access(path, F_OK) != 0)
-        rc = err_set(err, ERR_NOT_FOUND,
-                     was_named ? "specified Modelfile wasn't found" : "no Modelfile here; -f names one");
+    bool is_there = access(path, F_OK) == 0;
+    if (!is_there && was_named)
+        rc = err_set(err, ERR_NOT_FOUND, "specified Modelfile wasn't found");
     else
-        rc = read_file(path, &text, err);
+        rc = is_there ? read_file(path, &text, err) : 0;
+    if (rc == 0 && !is_there)
+        strbuf_push_text(&text, "FROM .\n");
     if (rc == 0)
         rc = modelfile_parse(strbuf_slice(&text), m, err);
     strbuf_fini(&text);
@@ -233,7 +237,10 @@ int cli_create(const struct args *a)
     json_object_set_new(body, "model", json_string(a->operands[0]));
     if (args_has(a, "quantize"))
         json_object_set_new(body, "quantize", json_string(args_text(a, "quantize")));
-    int rc = read_modelfile(path, named != NULL, &m, &err);
+    if (args_has(a, "draft-quantize"))
+        json_object_set_new(body, "draft_quantize", json_string(args_text(a, "draft-quantize")));
+    int rc = args_has(a, "experimental") ? err_set(&err, ERR_INVALID, "--experimental is not supported")
+                                         : read_modelfile(path, named != NULL, &m, &err);
     if (rc == 0)
         rc = modelfile_fill(&m, body, &warnings, &err);
     if (rc == 0) {

@@ -286,13 +286,20 @@ static void open_editor(void)
     open_history();
 }
 
+void line_catch_interrupt(bool on)
+{
+    struct sigaction action = {.sa_handler = on ? on_signal : SIG_DFL}; // no SA_RESTART: a read ends
+    line_interrupted = 0;
+    sigaction(SIGINT, &action, NULL);
+}
+
 void line_open(void)
 {
-    struct sigaction action = {.sa_handler = on_signal}; // no SA_RESTART: a read ends
+    struct sigaction action = {.sa_handler = on_signal};
     setlocale(LC_CTYPE, "");
     if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
         setlocale(LC_CTYPE, "C.UTF-8");
-    sigaction(SIGINT, &action, NULL);
+    line_catch_interrupt(true);
     if (options_terminal_is_dumb())
         return;
     sigaction(SIGWINCH, &action, NULL);

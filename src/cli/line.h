@@ -10,6 +10,9 @@
 // Ctrl-C while no line is being read sets it; who looks at it clears it.
 extern volatile sig_atomic_t line_interrupted;
 
+// From now on Ctrl-C sets it, or ends the program again.
+void line_catch_interrupt(bool on);
+
 enum line_end { LINE_READ, LINE_END_OF_FILE, LINE_INTERRUPTED };
 
 void line_open(void);

@@ -102,6 +102,18 @@ static void print_notes(const json_t *models)
     }
 }
 
+static bool has_prefix(const json_t *model, const char *prefix)
+{
+    return strncasecmp(api_text(model, "name"), prefix, strlen(prefix)) == 0;
+}
+
+static void keep_matching(json_t *models, const char *prefix)
+{
+    for (size_t i = json_array_size(models); i > 0; i--)
+        if (!has_prefix(json_array_get(models, i - 1), prefix))
+            json_array_remove(models, i - 1);
+}
+
 static int print_models(const struct args *a, const char *path, const char *const *headers, size_t n_headers,
                         void (*add)(struct table *, const json_t *))
 {
@@ -112,6 +124,7 @@ static int print_models(const struct args *a, const char *path, const char *cons
     const char *prefix = a->n_operands > 0 ? a->operands[0] : "";
     if (api_call(path, slice_of(NULL), &answer, &err) != 0)
         return api_fail(&err);
+    keep_matching(json_object_get(answer, "models"), prefix);
     if (args_has(a, "json")) {
         api_print_json(answer);
         json_decref(answer);
@@ -122,8 +135,7 @@ static int print_models(const struct args *a, const char *path, const char *cons
         table_add(&t, headers[i]);
     json_array_foreach(json_object_get(answer, "models"), i, model)
     {
-        if (strncasecmp(api_text(model, "name"), prefix, strlen(prefix)) == 0)
-            add(&t, model);
+        add(&t, model);
     }
     table_print(&t, "", stdout);
     print_notes(json_object_get(answer, "models"));

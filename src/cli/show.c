@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "cli/api.h"
 #include "cli/cli.h"
+#include "cli/format.h"
 #include "cli/table.h"
 #include "cli/wrap.h"
 #include "json/writer.h"
@@ -111,6 +112,29 @@ static void print_model(const json_t *answer)
     print_section("Model", &t);
 }
 
+// What turns images into what the model reads; few models have it.
+static void print_projector(const json_t *answer)
+{
+    static const char *const keys[][2] = {{"architecture", "general.architecture"},
+                                          {"embedding length", "clip.vision.embedding_length"},
+                                          {"dimensions", "clip.vision.projection_dim"}};
+    char count[FORMAT_BYTES];
+    struct table t;
+    const json_t *info = json_object_get(answer, "projector_info");
+    uint64_t n = api_number(info, "general.parameter_count");
+    table_init(&t, 2);
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        add_value(&t, keys[i][0], json_object_get(info, keys[i][1]));
+        if (i == 0 && n > 0) {
+            snprintf(count, sizeof count, n < 1000000000 ? "%.2fM" : "%.2fB",
+                     (double)n / (n < 1000000000 ? 1e6 : 1e9));
+            table_add(&t, "parameters");
+            table_add(&t, count);
+        }
+    }
+    print_section("Projector", &t);
+}
+
 static void print_list(const char *title, const json_t *list)
 {
     size_t i;
@@ -199,6 +223,7 @@ void show_print_info(const json_t *answer, bool verbose)
 {
     print_model(answer);
     print_list("Capabilities", json_object_get(answer, "capabilities"));
+    print_projector(answer);
     print_parameters(json_string_value(json_object_get(answer, "parameters")));
     if (verbose)
         print_metadata(answer);
@@ -295,8 +320,8 @@ int cli_show(const struct args *a)
         if (!args_has(a, texts[i]))
             continue;
         if (which != NULL) {
-            fprintf(stderr, "Error: only one of '--license', '--modelfile', '--parameters', '--template' and "
-                            "'--system' can be specified\n");
+            fprintf(stderr, "Error: only one of '--license', '--modelfile', '--parameters', '--system', or "
+                            "'--template' can be specified\n");
             return 2;
         }
         which = texts[i];

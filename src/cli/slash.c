@@ -155,7 +155,33 @@ static void print_set(void)
            "  /set system <text>             the system message\n"
            "  /set history | nohistory       remember typed lines, or not\n"
            "  /set wordwrap | nowordwrap     break long lines between words, or not\n"
-           "  /set verbose | quiet           statistics after each answer, or not\n");
+           "  /set verbose | quiet           statistics after each answer, or not\n"
+           "  /set format json | noformat    answers are JSON, or free text\n"
+           "  /set think [level] | nothink   let the model think, or not\n");
+}
+
+static void set_format(struct chat *c, const struct words *w)
+{
+    if (w->n != 3 || strcmp(w->at[2], "json") != 0) {
+        printf("Invalid or missing format. For JSON: /set format json\n");
+        return;
+    }
+    json_decref(c->format);
+    c->format = json_string("json");
+    printf("Set format to 'json' mode.\n");
+}
+
+static void set_think(struct chat *c, const struct words *w)
+{
+    const char *level = w->n > 2 ? w->at[2] : "";
+    json_t *think = strcmp(w->at[1], "nothink") == 0 ? json_false() : chat_parse_think(level);
+    if (think == NULL) {
+        printf("Unknown level '%s': high, medium, low or max\n", level);
+        return;
+    }
+    json_decref(c->think);
+    c->think = think;
+    printf(level[0] != 0 ? "Set '%s' mode to '%s'.\n" : "Set '%s' mode.\n", w->at[1], level);
 }
 
 static enum slash_result run_set(struct chat *c, const struct words *w, char **begun)
@@ -173,6 +199,14 @@ static enum slash_result run_set(struct chat *c, const struct words *w, char **b
     } else if (strcmp(what, "verbose") == 0 || strcmp(what, "quiet") == 0) {
         c->is_verbose = what[0] == 'v';
         printf("Set '%s' mode.\n", what);
+    } else if (strcmp(what, "format") == 0) {
+        set_format(c, w);
+    } else if (strcmp(what, "noformat") == 0) {
+        json_decref(c->format);
+        c->format = NULL;
+        printf("Disabled format.\n");
+    } else if (strcmp(what, "think") == 0 || strcmp(what, "nothink") == 0) {
+        set_think(c, w);
     } else if (what[0] == 0) {
         print_set();
     } else {
@@ -274,12 +308,24 @@ static enum slash_result run_load(struct chat *c, const struct words *w, char **
     snprintf(c->model, sizeof c->model, "%s", w->at[1]);
     printf("Loading model '%s'\n", c->model);
     fflush(stdout);
-    if (chat_load(c, &err) != 0) {
+    if (chat_look(c, &err) != 0 || chat_load(c, &err) != 0) {
         api_fail(&err);
         snprintf(c->model, sizeof c->model, "%s", old);
         return SLASH_DONE;
     }
     chat_clear(c);
+    return SLASH_DONE;
+}
+
+static enum slash_result run_save(struct chat *c, const struct words *w, char **begun)
+{
+    struct err err = {0};
+    if (w->n != 2)
+        printf("Usage: /save <model>\n");
+    else if (chat_save(c, w->at[1], &err) != 0)
+        api_fail(&err);
+    else
+        printf("Created new model '%s'\n", w->at[1]);
     return SLASH_DONE;
 }
 
@@ -331,6 +377,7 @@ static const struct command commands[] = {
     {"/show", "/show", "/show", "tell about the model", run_show},
     {"/list", "/ls", "/list", "list the models", run_list},
     {"/load", "/load", "/load <model>", "go on with another model", run_load},
+    {"/save", "/save", "/save <model>", "make a model of this one, what is set and what was said", run_save},
     {"/clear", "/clear", "/clear", "forget the conversation", run_clear},
     {"/bye", "/exit", "/bye", "leave", run_bye},
     {"/?", "/help", "/?, /help", "this text; /? set, /? show, /? shortcuts", run_help},

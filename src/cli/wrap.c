@@ -43,8 +43,12 @@ size_t wrap_terminal_columns(void)
 void wrap_init(struct wrap *w, FILE *out, bool is_terminal, size_t n_columns)
 {
     *w = (struct wrap){.out = out, .is_terminal = is_terminal, .ends_line = true};
-    if (is_terminal && n_columns >= LEAST_COLUMNS)
-        w->limit = n_columns - 1;
+    wrap_resize(w, n_columns);
+}
+
+void wrap_resize(struct wrap *w, size_t n_columns)
+{
+    w->limit = w->is_terminal && n_columns >= LEAST_COLUMNS ? n_columns - 1 : 0;
 }
 
 static void end_line(struct wrap *w)

@@ -24,7 +24,8 @@ struct wrap {
 
 // `n_columns`: width of the terminal, 0 for no wrapping.
 void wrap_init(struct wrap *w, FILE *out, bool is_terminal, size_t n_columns);
-void wrap_push(struct wrap *w, struct slice text); // whole characters
+void wrap_resize(struct wrap *w, size_t n_columns); // the terminal's width may have changed
+void wrap_push(struct wrap *w, struct slice text);  // whole characters
 void wrap_flush(struct wrap *w);
 
 // Text of a model or a server, unwrapped, without control characters if `out` is a terminal.

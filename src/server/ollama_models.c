@@ -7,14 +7,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/program.h"
 #include "server/card.h"
 #include "server/models.h"
 #include "server/ollama.h"
 
 enum { MAX_LIST_BYTES = 64 << 20 };
-// Clients gate features on Ollama's version; this is the one whose API is served here. drover's own stands
-// beside it.
-#define OLLAMA_VERSION "0.33.0"
 // "For ever", as Ollama shows it: some 292 years, the longest duration of Go.
 static const int64_t for_ever_ns = INT64_MAX;
 
@@ -23,7 +21,7 @@ void ollama_version(struct app *app, struct http_request *r)
     struct strbuf out = STRBUF_INIT(4096);
     struct json_writer w = json_writer_make(&out);
     json_begin_object(&w);
-    json_member_text(&w, "version", OLLAMA_VERSION);
+    json_member_text(&w, "version", OLLAMA_VERSION); // drover's own stands beside it
     json_member_text(&w, "drover", DROVER_VERSION);
     json_end_object(&w);
     reply_json(r, &out);

@@ -12,6 +12,7 @@ from standin import PROGRAM, StandIn
 def server():
     stand_in = StandIn()
     stand_in.routes["/api/generate"] = lambda body: (200, {"response": "", "done": True, "done_reason": "load"})
+    stand_in.routes["/api/show"] = (200, {"capabilities": ["completion"]})
     yield stand_in
     stand_in.http.shutdown()
     stand_in.http.server_close()
