@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import platform
+import signal
 import subprocess
 import sys
 
@@ -274,6 +275,8 @@ def read_arguments():
         args.models = []
     elif args.models is None:
         args.models = ["smollm2"] if args.quick else list(MODELS)
+    if not args.models and not args.views:
+        parser.error("there is nothing to measure")
     if args.views and args.service_model == args.second_model:
         parser.error("--second-model must be another than --service-model")
     return args
@@ -283,6 +286,7 @@ def main():
     args = read_arguments()
     bench = Bench(args)
     results = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are stopped, files removed
     try:
         bench.build_programs()
         if args.peer:
