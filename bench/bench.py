@@ -22,7 +22,8 @@ import serving
 from common import Failed, cache_dir, middle, objects_of, say
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROGRAMS = ["bench_engine", "bench_limits", "bench_make_model", "bench_clients"]
+SERVICE_PROGRAMS = ["bench_limits", "bench_clients"]
+PROGRAMS = [*SERVICE_PROGRAMS, "bench_engine", "bench_make_model"]
 
 # What is measured of a model. keys: in front of the first timed token of each stream; tokens: timed ones of each stream.
 # The larger shapes get less of both, since one round would take many minutes; their speed depends little on it.
@@ -49,7 +50,8 @@ class Bench:
         return self.build / "bench" / name
 
     def build_programs(self):
-        done = subprocess.run(["ninja", "-C", str(self.build), "src/drover", *(f"bench/{p}" for p in PROGRAMS)], stdout=subprocess.PIPE,
+        programs = SERVICE_PROGRAMS if self.args.service else PROGRAMS
+        done = subprocess.run(["ninja", "-C", str(self.build), "src/drover", *(f"bench/{p}" for p in programs)], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
             raise Failed(done.stdout[-4000:])
