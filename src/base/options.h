@@ -69,6 +69,22 @@
       "listen beyond this machine although no API keys are asked for")                                       \
     X(OPT_READ_ONLY, "read_only", OPTION_BOOL, "0", OPTION_LIVE,                                             \
       "refuse to pull, create, copy and delete models; nothing changes the store")                           \
+    X(OPT_MAX_BODY, "max_body", OPTION_BYTES, "32MiB", OPTION_AT_START,                                      \
+      "largest body of a request, but for blobs; then 413")                                                  \
+    X(OPT_MAX_HEADER, "max_header", OPTION_BYTES, "16KiB", OPTION_AT_START,                                  \
+      "largest head of a request: its line and headers; then 431")                                           \
+    X(OPT_MAX_HEADERS, "max_headers", OPTION_UINT, "128", OPTION_AT_START,                                   \
+      "headers of a request, at most 256; then 431")                                                         \
+    X(OPT_MAX_CONNECTIONS, "max_connections", OPTION_UINT, "16384", OPTION_AT_START,                         \
+      "connections at once; then 503")                                                                       \
+    X(OPT_MAX_CONNECTIONS_PER_ADDRESS, "max_connections_per_address", OPTION_UINT, "4096", OPTION_AT_START,  \
+      "connections at once of one address (IPv6: of one /64); then 503; 0: no such limit")                   \
+    X(OPT_HEADER_TIMEOUT, "header_timeout", OPTION_DURATION, "30s", OPTION_AT_START,                         \
+      "for the head of a request to come in; then 408")                                                      \
+    X(OPT_BODY_TIMEOUT, "body_timeout", OPTION_DURATION, "1m", OPTION_AT_START,                              \
+      "for a body to come in, longer by what comes at 16 KiB/s; then 408")                                   \
+    X(OPT_IDLE_TIMEOUT, "idle_timeout", OPTION_DURATION, "1m", OPTION_AT_START,                              \
+      "how long a connection may be silent, between requests or reading nothing")                            \
     X(OPT_NUM_THREADS, "num_threads", OPTION_UINT, "0", OPTION_AT_START,                                     \
       "compute threads; 0: what the machine grants")                                                         \
     X(OPT_ORIGINS, "origins", OPTION_TEXT, "", OPTION_AT_START,                                              \

@@ -7,9 +7,9 @@
 #include "base/mem.h"
 
 // Names of which a second one makes a request ambiguous.
-static const char *const unique_names[] = {
-    "Host",   "Content-Length", "Transfer-Encoding", "Content-Type", "Content-Encoding", "Authorization",
-    "Origin", "Expect",         "X-Api-Key"};
+static const char *const unique_names[] = {"Host",         "Content-Length",   "Transfer-Encoding",
+                                           "Content-Type", "Content-Encoding", "Authorization",
+                                           "Origin",       "Expect",           "X-Api-Key"};
 
 enum { HOST, CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT = 7 };
 

@@ -19,7 +19,7 @@
 //
 // Before the handler sees a request it was checked against request smuggling (guard.h); over-large ones were
 // answered 413, 431 or 414, requests beyond the limits of connections or of waiting bodies 503, too slow
-// senders were cut.
+// senders 408.
 #pragma once
 
 #include <stdbool.h>
@@ -54,6 +54,8 @@ typedef void http_answered_fn(void *user, const struct http_request *r, int stat
 // with and a sentence in *why (a literal).
 typedef int http_sink_fn(void *user, struct slice bytes, const char **why);
 
+enum { HTTP_MOST_HEADERS = 256 };
+
 struct http_server_options {
     const char *host;      // address or name; "" or NULL: all interfaces, IPv4 and IPv6
     uint16_t port;         // 0: a free one, see http_server_port
@@ -63,10 +65,16 @@ struct http_server_options {
     int n_threads;         // 0: 2
     int max_connections;   // beyond it: 503 and close. Lowered (and logged) if RLIMIT_NOFILE cannot be raised
                            // to it
-    size_t max_header_bytes;
-    size_t max_body_bytes;         // of one request: 413
-    size_t max_waiting_body_bytes; // of all requests that still hold their body: 503
-    size_t max_stream_bytes;       // written to one stream and not yet taken by its client
+    int max_connections_per_address; // beyond it: 503, beyond some more none is taken; 0: no such limit.
+                                     // Those of Unix sockets are not counted
+    size_t max_header_bytes;         // of a request's line and headers: 431
+    size_t max_headers;              // in number, at most HTTP_MOST_HEADERS: 431
+    size_t max_body_bytes;           // of one request: 413
+    size_t max_waiting_body_bytes;   // of all requests that still hold their body: 503
+    size_t max_stream_bytes;         // written to one stream and not yet taken by its client
+    int header_timeout_s;  // for a request's line and headers, from the connection's beginning; between
+                           // requests beside idle_timeout_s: 408
+    int body_timeout_s;    // for a body; longer by what came at 16 KiB/s: 408
     int idle_timeout_s;    // silence between requests, inside a request or inside an answer that has bytes to
                            // send; never for a request that waits or a stream that is empty
     http_head_fn *on_head; // optional
@@ -83,7 +91,11 @@ struct http_server_options {
                                   .listen_fd = -1,                                                           \
                                   .n_threads = 2,                                                            \
                                   .max_connections = 16384,                                                  \
+                                  .max_connections_per_address = 0,                                          \
                                   .max_header_bytes = 16 << 10,                                              \
+                                  .max_headers = 128,                                                        \
+                                  .header_timeout_s = 30,                                                    \
+                                  .body_timeout_s = 60,                                                      \
                                   .max_body_bytes = 32 << 20,                                                \
                                   .max_waiting_body_bytes = 256 << 20,                                       \
                                   .max_stream_bytes = 1 << 20,                                               \

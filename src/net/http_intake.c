@@ -12,10 +12,8 @@
 #include "net/http_internal.h"
 
 enum {
-    BODY_GRACE_S = 60,               // a body may take so long,
-    BODY_SLOWEST_BYTES_S = 16 << 10, // and longer by what came at this rate
+    BODY_SLOWEST_BYTES_S = 16 << 10, // a body may take longer than its time by what came at this rate
     REFUSED_GRACE_S = 10,
-    MAX_HEADERS = 256,
     FIRST_BODY_BYTES = 4096,
 };
 
@@ -28,7 +26,7 @@ static enum MHD_Result collect_header(void *user, enum MHD_ValueKind kind, const
                                       const char *value, size_t value_n)
 {
     struct header_list *list = user;
-    if (list->n == MAX_HEADERS)
+    if (list->n == HTTP_MOST_HEADERS + 1)
         return MHD_NO;
     list->headers[list->n++] =
         (struct guard_header){slice_make(name, name_n), slice_make(value ? value : "", value_n)};
@@ -96,15 +94,19 @@ static int check_request(struct http_request *r, const char *method, const char 
 {
     size_t query;
     snprintf(r->method, sizeof r->method, "%s", method);
-    if (r->wire->is_excess) {
-        *why = "too many connections";
+    if (r->wire->excess != NULL) {
+        *why = r->wire->excess;
         return 503;
     }
     if (!guard_is_token(slice_of(method)) || strlen(method) >= sizeof r->method) {
         *why = "malformed method";
         return 400;
     }
-    if (list->n == MAX_HEADERS || header_bytes(r) > r->server->options.max_header_bytes) {
+    if (list->n > r->server->options.max_headers) {
+        *why = "too many request headers";
+        return 431;
+    }
+    if (header_bytes(r) > r->server->options.max_header_bytes) {
         *why = "request headers too large";
         return 431;
     }
@@ -133,9 +135,28 @@ static void set_deadline(struct http_request *r, int64_t seconds)
     atomic_store(&r->wire->deadline_ns, seconds == 0 ? 0 : clock_monotonic_ns() + seconds * NS_PER_S);
 }
 
+// While a body comes in only the watcher looks at the clock: it has an answer for who is late.
+static void begin_body(struct http_request *r)
+{
+    if (!r->facts.has_body)
+        return;
+    watch_set_phase(r->server->watch, r->wire, WATCH_BODY, r);
+    MHD_set_connection_option(r->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+}
+
+static void end_body(struct http_request *r)
+{
+    set_deadline(r, 0);
+    if (!r->facts.has_body)
+        return;
+    watch_set_phase(r->server->watch, r->wire, WATCH_SILENT, NULL);
+    MHD_set_connection_option(r->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                              (unsigned)r->server->options.idle_timeout_s);
+}
+
 static enum MHD_Result take_headers(struct http_request *r, const char *method, const char *version)
 {
-    struct guard_header headers[MAX_HEADERS];
+    struct guard_header headers[HTTP_MOST_HEADERS + 1];
     struct header_list list = {.headers = headers};
     const char *why = "";
     r->has_headers = true;
@@ -144,9 +165,11 @@ static enum MHD_Result take_headers(struct http_request *r, const char *method, 
     MHD_get_connection_values_n(r->connection, MHD_HEADER_KIND, collect_header, &list);
     int status = check_request(r, method, version, &list, &why);
     r->body_start_ns = clock_monotonic_ns();
-    set_deadline(r, BODY_GRACE_S);
-    if (status == 0)
+    set_deadline(r, r->server->options.body_timeout_s);
+    if (status == 0) {
+        begin_body(r);
         return MHD_YES;
+    }
     if (r->facts.has_body && !r->facts.expects_continue) {
         // The body is on its way: answered and closed at once, the client's kernel might drop the answer for
         // a reset.
@@ -207,7 +230,7 @@ static enum MHD_Result take_body(struct http_request *r, const char *bytes, size
         return MHD_YES;
     }
     r->n_received += n;
-    int64_t allowed_s = BODY_GRACE_S + (int64_t)(r->n_received / BODY_SLOWEST_BYTES_S);
+    int64_t allowed_s = r->server->options.body_timeout_s + (int64_t)(r->n_received / BODY_SLOWEST_BYTES_S);
     atomic_store(&r->wire->deadline_ns, r->body_start_ns + allowed_s * NS_PER_S);
     return MHD_YES;
 }
@@ -223,6 +246,6 @@ enum MHD_Result intake_access(struct http_request *r, const char *method, const 
         return MHD_NO;
     if (r->is_handled)
         return request_settle(r);
-    set_deadline(r, 0);
+    end_body(r);
     return atomic_load(&r->server->is_stopping) ? MHD_NO : request_handle(r);
 }

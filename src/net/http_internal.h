@@ -19,6 +19,7 @@
 #include "base/strbuf.h"
 #include "net/guard.h"
 #include "net/http.h"
+#include "net/peers.h"
 #include "net/watch.h"
 
 enum request_state {
@@ -80,16 +81,19 @@ struct http_request {
 struct http_server {
     atomic_int refs;
     struct http_server_options options;
-    char *unix_path; // to unlink
+    char *unix_path; // to unlink, if it still is
+    uint64_t unix_inode;
+    struct peers *peers;
     struct MHD_Daemon *daemon;
     struct watch *watch;
     uint16_t port;
     bool is_loopback;
     bool layout_is_known; // of a request's head in the library's memory: see guard_check_layout
     atomic_bool is_draining, is_deaf, is_stopping;
-    int listen_fd; // owned by the daemon
-    int quiet_fd;  // the listening socket once nothing is accepted any more; -1 before
-    atomic_int n_connections;
+    int listen_fd;            // owned by the daemon
+    int quiet_fd;             // the listening socket once nothing is accepted any more; -1 before
+    atomic_int n_connections; // all
+    atomic_int n_taken;       // those within the limits
     atomic_size_t waiting_body_bytes;
     pthread_mutex_t lock; // requests
     struct list requests;
@@ -119,6 +123,9 @@ enum MHD_Result request_settle(struct http_request *r);
 void request_refuse(struct http_request *r, int status, const char *message);
 // The same, sent past the library while it still receives the body.
 void request_refuse_midway(struct http_request *r, int status, const char *message);
+// 408 on a connection whose request is late, past the library; `r` NULL: its head has not come in whole. On
+// the watcher's thread.
+void request_say_late(const struct http_server *s, const struct http_request *r, int fd);
 // The client has left (or the server stops): tells who asked, wakes the connection so that it is closed.
 void request_leave(struct http_request *r);
 // The library is done with it.

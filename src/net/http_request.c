@@ -294,10 +294,9 @@ void request_close(struct http_request *r)
 
 // --- answers of the server's own ---
 
-static size_t error_body(const struct http_request *r, int status, const char *message,
-                         char out[ERROR_BODY_MAX_BYTES])
+static size_t error_body(const struct http_server *s, const struct http_request *r, int status,
+                         const char *message, char out[ERROR_BODY_MAX_BYTES])
 {
-    const struct http_server *s = r->server;
     if (s->options.error_body != NULL) {
         size_t n = s->options.error_body(s->options.user, r, status, message, out, ERROR_BODY_MAX_BYTES);
         return MIN(n, (size_t)ERROR_BODY_MAX_BYTES);
@@ -316,7 +315,7 @@ static const char *error_content_type(const struct http_server *s)
 void request_refuse(struct http_request *r, int status, const char *message)
 {
     char body[ERROR_BODY_MAX_BYTES];
-    size_t n = error_body(r, status, message, body);
+    size_t n = error_body(r->server, r, status, message, body);
     log_debug("net", "request %llu from %s refused with %d: %s", (unsigned long long)r->id, r->peer, status,
               message);
     pthread_mutex_lock(&r->lock);
@@ -340,12 +339,25 @@ static void write_added(const struct http_request *r, struct strbuf *out)
     }
 }
 
+void request_say_late(const struct http_server *s, const struct http_request *r, int fd)
+{
+    char body[ERROR_BODY_MAX_BYTES], text[ERROR_BODY_MAX_BYTES + 512];
+    size_t n_body = error_body(s, r, 408, "the request did not come in in time", body);
+    int n = snprintf(text, sizeof text,
+                     "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: %s\r\n"
+                     "Content-Length: %zu\r\n\r\n%.*s",
+                     error_content_type(s), n_body, (int)n_body, body);
+    send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (r != NULL)
+        tell_answered(r, 408);
+}
+
 void request_refuse_midway(struct http_request *r, int status, const char *message)
 {
     char body[ERROR_BODY_MAX_BYTES];
     struct strbuf text = STRBUF_INIT(ERROR_BODY_MAX_BYTES + ADDED_HEADERS_MAX_BYTES + 2048);
     prepare(r);
-    size_t n_body = error_body(r, status, message, body);
+    size_t n_body = error_body(r->server, r, status, message, body);
     log_debug("net", "request %llu from %s refused with %d: %s", (unsigned long long)r->id, r->peer, status,
               message);
     strbuf_printf(&text, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: %s\r\n%s", status,
@@ -354,6 +366,7 @@ void request_refuse_midway(struct http_request *r, int status, const char *messa
     write_added(r, &text);
     strbuf_printf(&text, "Content-Length: %zu\r\n\r\n%.*s", n_body, (int)n_body, body);
     r->is_refused = true;
+    watch_set_phase(r->server->watch, r->wire, WATCH_SILENT, NULL);
     http_request_drop_body(r);
     // Nothing of an answer was sent before, and the library will send none. The client may go on sending for
     // a while without a reset.

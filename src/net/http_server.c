@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,9 +23,9 @@ enum {
     KERNEL_BUFFER_BYTES = 128 << 10, // of one connection, sending; the kernel doubles it
     SPARE_FDS = 512,                 // files, pipes and sockets that are not connections
     SPARE_CONNECTIONS = 1024,        // beyond the limit, to answer 503 on
-    HEADER_GRACE_S = 30,             // for a request's headers, beyond the idle timeout
     LEFT_GRACE_S = 1,                // for a next request of a client that has half-closed
-    EXCESS_GRACE_S = 5,              // for those beyond the limit
+    EXCESS_GRACE_S = 5,              // for those beyond a limit
+    SPARE_PER_ADDRESS = 16,          // beyond its limit, to answer 503 on
     SPARE_POOL_BYTES = 4 << 10,      // of a connection's memory, for the headers of the answer
 };
 
@@ -45,9 +46,8 @@ static enum MHD_Result on_access(void *user, struct MHD_Connection *connection, 
     return *request != NULL ? intake_access(*request, method, version, bytes, n_bytes) : MHD_NO;
 }
 
-static int64_t header_deadline(const struct http_server *s, bool is_excess)
+static int64_t in_seconds(int64_t seconds)
 {
-    int64_t seconds = is_excess ? EXCESS_GRACE_S : s->options.idle_timeout_s + HEADER_GRACE_S;
     return clock_monotonic_ns() + seconds * NS_PER_S;
 }
 
@@ -58,8 +58,17 @@ static int64_t next_deadline(const struct http_server *s, const struct watch_con
 {
     char byte;
     if (recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
-        return clock_monotonic_ns() + LEFT_GRACE_S * NS_PER_S;
-    return header_deadline(s, wire->is_excess);
+        return in_seconds(LEFT_GRACE_S);
+    return in_seconds(wire->excess != NULL ? EXCESS_GRACE_S
+                                           : s->options.idle_timeout_s + s->options.header_timeout_s);
+}
+
+// A client that has sent nothing since is idle, and closed without a word.
+static void on_late(void *user, struct watch_connection *c)
+{
+    bool is_head = c->phase == WATCH_HEAD && watch_bytes_received(c->fd) > c->n_bytes_before;
+    if (is_head || (c->phase == WATCH_BODY && c->receiving != NULL))
+        request_say_late(user, is_head ? NULL : c->receiving, c->fd);
 }
 
 static void on_completed(void *user, struct MHD_Connection *connection, void **request,
@@ -68,10 +77,14 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **r
     struct http_request *r = *request;
     if (r == NULL)
         return;
-    if (r->wire != NULL)
-        atomic_store(&r->wire->deadline_ns, next_deadline(user, r->wire));
+    struct http_server *s = user;
+    struct watch_connection *wire = r->wire;
     *request = NULL;
     request_close(r);
+    if (wire != NULL) {
+        watch_set_phase(s->watch, wire, WATCH_HEAD, NULL);
+        atomic_store(&wire->deadline_ns, next_deadline(s, wire));
+    }
 }
 
 // Else the kernel would take megabytes for a client that never reads, beside what max_stream_bytes allows.
@@ -82,6 +95,33 @@ static void bound_kernel_buffer(int fd)
         log_debug("net", "SO_SNDBUF: %s", strerror(errno));
 }
 
+static const struct sockaddr *peer_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info != NULL ? info->client_addr : NULL;
+}
+
+// Who is far beyond the limit of one address gets no answer either, so that answers cost others nothing.
+static enum MHD_Result on_accept(void *user, const struct sockaddr *address, socklen_t n)
+{
+    struct http_server *s = user;
+    int most = s->options.max_connections_per_address;
+    return most > 0 && peers_count(s->peers, address) >= most + SPARE_PER_ADDRESS ? MHD_NO : MHD_YES;
+}
+
+// Takes a place for a connection; else which limit it is beyond.
+static const char *take_place(struct http_server *s, const struct sockaddr *address)
+{
+    int most = s->options.max_connections_per_address, n = peers_enter(s->peers, address);
+    if (most > 0 && n > most)
+        return "too many connections from this address";
+    if (atomic_fetch_add(&s->n_taken, 1) < s->options.max_connections)
+        return NULL;
+    atomic_fetch_sub(&s->n_taken, 1);
+    return "too many connections";
+}
+
 static void on_connection(void *user, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
@@ -89,10 +129,16 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
         bound_kernel_buffer(fd);
-        bool is_excess = atomic_fetch_add(&s->n_connections, 1) >= s->options.max_connections;
-        *context = watch_add(s->watch, fd, is_excess, header_deadline(s, is_excess));
+        const char *excess = take_place(s, peer_of(connection));
+        atomic_fetch_add(&s->n_connections, 1);
+        *context = watch_add(s->watch, fd, excess,
+                             in_seconds(excess != NULL ? EXCESS_GRACE_S : s->options.header_timeout_s));
     } else {
-        watch_remove(s->watch, *context);
+        struct watch_connection *wire = *context;
+        if (wire->excess == NULL)
+            atomic_fetch_sub(&s->n_taken, 1);
+        peers_leave(s->peers, peer_of(connection));
+        watch_remove(s->watch, wire);
         *context = NULL;
         atomic_fetch_sub(&s->n_connections, 1);
     }
@@ -149,7 +195,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *s, int listen_fd)
                                     {MHD_OPTION_END, 0, NULL}};
     if (n_threads < 2)
         pool[0] = pool[1];
-    return MHD_start_daemon(flags, 0, NULL, NULL, on_access, s,    //
+    return MHD_start_daemon(flags, 0, on_accept, s, on_access, s,  //
                             MHD_OPTION_EXTERNAL_LOGGER, on_log, s, // first: it serves the other options
                             MHD_OPTION_LISTEN_SOCKET, listen_fd,   //
                             MHD_OPTION_CONNECTION_LIMIT, limit,    //
@@ -168,8 +214,22 @@ void server_unref(struct http_server *s)
     if (atomic_fetch_sub(&s->refs, 1) != 1)
         return;
     free(s->unix_path);
+    peers_free(s->peers);
     pthread_mutex_destroy(&s->lock);
     free(s);
+}
+
+static uint64_t inode_of(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+// What somebody else has put in its place stays.
+static void remove_unix_socket(struct http_server *s)
+{
+    if (s->unix_path != NULL && inode_of(s->unix_path) == s->unix_inode)
+        unlink(s->unix_path);
 }
 
 struct http_server *http_server_new(const struct http_server_options *options, struct err *err)
@@ -181,6 +241,8 @@ struct http_server *http_server_new(const struct http_server_options *options, s
     pthread_mutex_init(&s->lock, NULL);
     list_init(&s->requests);
     s->options = *options;
+    s->options.max_headers = MIN(options->max_headers, (size_t)HTTP_MOST_HEADERS);
+    s->peers = peers_new();
     s->options.n_threads = options->n_threads > 0 ? options->n_threads : 2;
     int listen_fd = open_listener(options, err);
     if (listen_fd < 0)
@@ -191,10 +253,13 @@ struct http_server *http_server_new(const struct http_server_options *options, s
         err_set(err, ERR_UNAUTHORIZED, "the address can be reached from other machines");
         goto failed;
     }
-    s->unix_path = options->unix_path != NULL && options->listen_fd < 0 ? xstrdup(options->unix_path) : NULL;
+    if (options->unix_path != NULL && options->listen_fd < 0) {
+        s->unix_path = xstrdup(options->unix_path);
+        s->unix_inode = inode_of(s->unix_path);
+    }
     s->options.max_connections = raise_fd_limit(options->max_connections);
     s->layout_is_known = strcmp(MHD_get_version(), "0.9.75") == 0;
-    s->watch = watch_new(err);
+    s->watch = watch_new(on_late, s, err);
     if (s->watch == NULL)
         goto failed;
     s->daemon = start_daemon(s, listen_fd);
@@ -202,6 +267,7 @@ struct http_server *http_server_new(const struct http_server_options *options, s
         return s;
     err_set(err, ERR_INTERNAL, "cannot start the HTTP server (see the debug log)");
 failed:
+    remove_unix_socket(s);
     if (listen_fd >= 0)
         close(listen_fd);
     watch_free(s->watch);
@@ -246,8 +312,7 @@ void http_server_stop_accepting(struct http_server *s)
     // outside is not shut: others may share it.
     if (s->quiet_fd >= 0 && s->options.listen_fd < 0)
         shutdown(s->quiet_fd, SHUT_RDWR);
-    if (s->unix_path != NULL)
-        unlink(s->unix_path);
+    remove_unix_socket(s);
 }
 
 // Wakes every sleeping connection: the library must not be stopped while one is suspended. Those that come to

@@ -5,7 +5,10 @@
 #include "net/watch.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -24,6 +27,8 @@ struct watch {
     int epoll_fd;
     int stop_fd;
     pthread_t thread;
+    watch_late_fn *on_late;
+    void *user;
     pthread_mutex_t lock; // for what follows
     struct list connections;
     struct watch_connection **by_fd;
@@ -64,6 +69,7 @@ static void sweep(struct watch *w)
         int64_t deadline = atomic_load(&c->deadline_ns);
         if (deadline != 0 && now > deadline) {
             atomic_store(&c->deadline_ns, 0);
+            w->on_late(w->user, c);
             shutdown(c->fd, SHUT_RDWR);
         }
     }
@@ -93,10 +99,12 @@ static void *watch_run(void *user)
     }
 }
 
-struct watch *watch_new(struct err *err)
+struct watch *watch_new(watch_late_fn *on_late, void *user, struct err *err)
 {
     struct watch *w = xcalloc(1, sizeof *w);
     struct epoll_event stop = {.events = EPOLLIN, .data.u64 = STOP_EVENT};
+    w->on_late = on_late;
+    w->user = user;
     list_init(&w->connections);
     pthread_mutex_init(&w->lock, NULL);
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -129,11 +137,11 @@ void watch_free(struct watch *w)
     free(w);
 }
 
-struct watch_connection *watch_add(struct watch *w, int fd, bool is_excess, int64_t deadline_ns)
+struct watch_connection *watch_add(struct watch *w, int fd, const char *excess, int64_t deadline_ns)
 {
     struct watch_connection *c = xcalloc(1, sizeof *c);
     c->fd = fd;
-    c->is_excess = is_excess;
+    c->excess = excess;
     atomic_init(&c->deadline_ns, deadline_ns);
     pthread_mutex_lock(&w->lock);
     size_t slot = (size_t)fd;
@@ -147,6 +155,27 @@ struct watch_connection *watch_add(struct watch *w, int fd, bool is_excess, int6
     list_push(&w->connections, &c->node);
     pthread_mutex_unlock(&w->lock);
     return c;
+}
+
+uint64_t watch_bytes_received(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t n = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0 ||
+        n < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received)
+        return 1;
+    return info.tcpi_bytes_received;
+}
+
+void watch_set_phase(struct watch *w, struct watch_connection *c, enum watch_phase phase,
+                     struct http_request *r)
+{
+    uint64_t n_bytes = phase == WATCH_HEAD ? watch_bytes_received(c->fd) : 0;
+    pthread_mutex_lock(&w->lock);
+    c->phase = phase;
+    c->receiving = r;
+    c->n_bytes_before = n_bytes;
+    pthread_mutex_unlock(&w->lock);
 }
 
 void watch_remove(struct watch *w, struct watch_connection *c)
@@ -180,6 +209,8 @@ void watch_disarm(struct watch *w, struct watch_connection *c)
     pthread_mutex_lock(&w->lock);
     struct http_request *r = c->request;
     c->request = NULL;
+    c->receiving = NULL;
+    c->phase = WATCH_SILENT;
     pthread_mutex_unlock(&w->lock);
     if (r != NULL)
         request_unref(r);

@@ -25,15 +25,13 @@
 #include "server/chore.h"
 #include "server/config.h"
 #include "server/keys.h"
+#include "server/opening.h"
 #include "server/preload.h"
 #include "server/ollama.h"
-#include "server/reply.h"
-#include "server/request_id.h"
-#include "server/routes.h"
 #include "server/service.h"
 
 #define DAY_NS (86400 * NS_PER_S)
-enum { FLUSH_MS = 1000, TICK_MS = 20, MAX_WAITING_BYTES = 256 << 20 };
+enum { FLUSH_MS = 1000, TICK_MS = 20 };
 
 // ---- Arguments ----
 const struct args_flag server_flags[] = {
@@ -141,7 +139,7 @@ static struct host_options read_host_options(int n_threads)
         .kv_type = options_text(OPT_KV_CACHE_TYPE),
         .cpu_level = options_text(OPT_CPU),
         .event_log = options_text(OPT_EVENT_LOG),
-        .max_waiting_bytes = MAX_WAITING_BYTES,
+        .max_waiting_bytes = OPENING_MAX_WAITING_BYTES,
     };
 }
 
@@ -151,111 +149,6 @@ static int start_host(struct host **host, int *n_threads, struct err *err)
         return -1;
     struct host_options options = read_host_options(*n_threads);
     return host_new(host, &options, err);
-}
-
-// The log's line and the service manager's status.
-static void say_listening(const struct app *app, struct http_server *http, struct hosts_address *address,
-                          struct service *service, bool was_passed_on)
-{
-    char shown[HOSTS_URL_BYTES], status[HOSTS_URL_BYTES + 32];
-    uint16_t port = http_server_port(http);
-    address->port = port;
-    hosts_format(address, shown);
-    if (was_passed_on)
-        snprintf(shown, sizeof shown, port != 0 ? "passed-on-socket port=%u" : "passed-on-socket", port);
-    log_info("server", "listening url=%s version=%s models=%s", shown, DROVER_VERSION,
-             store_directory(app->store));
-    snprintf(status, sizeof status, "listening on %s", shown);
-    service_ready(service, status);
-}
-
-// What a person reads who has just set OLLAMA_HOST=0.0.0.0, as for Ollama.
-static int refuse_exposure(const char *where, struct err *err)
-{
-    return err_set(
-        err, ERR_FORBIDDEN,
-        "drover does not listen on %s without API keys: whoever reaches that address could use, change and "
-        "delete your models.\n"
-        "  for this machine alone:         OLLAMA_HOST=127.0.0.1:11434, which is the default\n"
-        "  for others, each with a key:    drover key new --role admin --name YOU --file KEYS\n"
-        "                                  drover serve --api-keys KEYS (or DROVER_API_KEYS=KEYS)\n"
-        "  for all, as Ollama has it:      drover serve --insecure (or DROVER_INSECURE=1), in a network that "
-        "you trust",
-        where);
-}
-
-static int read_keys(struct key_list *list, struct err *err)
-{
-    const char *path = options_text(OPT_API_KEYS);
-    *list = (struct key_list){0};
-    return path[0] ? key_list_read(list, path, err) : 0;
-}
-
-static void take_keys(struct app *app, struct key_list *list)
-{
-    if (!app->keys)
-        return;
-    keyring_take(app->keys, list);
-    log_info("server", "API keys are asked for keys=%zu file=%s", keyring_count(app->keys),
-             options_text(OPT_API_KEYS));
-}
-
-static int start_keys(struct app *app, struct err *err)
-{
-    struct key_list list;
-    if (read_keys(&list, err) != 0)
-        return err_prefix(err, "api_keys");
-    if (list.n > 0)
-        app->keys = keyring_new();
-    take_keys(app, &list);
-    return 0;
-}
-
-static int start_http(struct http_server **http, struct app *app, struct service *service, struct err *err)
-{
-    struct hosts_address address = hosts_parse(options_text(OPT_HOST));
-    struct http_server_options options = HTTP_SERVER_OPTIONS_DEFAULT;
-    char shown[HOSTS_URL_BYTES];
-    options.listen_fd = service_take_socket(service, err);
-    if (err->code != ERR_NONE)
-        return -1;
-    if (address.port_is_bad)
-        log_warn("server", "host=%s has no usable port: using %u", options_text(OPT_HOST), address.port);
-    if (strcmp(address.scheme, "https") == 0)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "%s: drover serves plain HTTP; put a proxy in front of it for https",
-                       options_text(OPT_HOST));
-    options.host = address.host;
-    options.port = address.port;
-    options.unix_path = hosts_is_unix(&address) ? address.path : NULL;
-    options.loopback_only = !app->keys && !options_uint(OPT_INSECURE);
-    options.max_stream_bytes = app->max_stream_bytes + (64 << 10); // the server asks before; this never cuts
-    options.max_waiting_body_bytes = MAX_WAITING_BYTES;
-    options.on_head = routes_on_head;
-    options.handler = routes_handle;
-    options.error_body = routes_error_body;
-    options.prepare = request_id_prepare;
-    options.answered = routes_answered;
-    options.user = app;
-    *http = http_server_new(&options, err);
-    if (!*http) {
-        hosts_format(&address, shown);
-        if (err->code == ERR_UNAUTHORIZED) {
-            err_clear(err);
-            return refuse_exposure(options.listen_fd >= 0 ? "the socket that was passed on" : shown, err);
-        }
-        if (err->code == ERR_CONFLICT)
-            err_prefix(
-                err,
-                "%s is already in use; another server runs there (set DROVER_HOST or --host to another port)",
-                shown);
-        return -1;
-    }
-    app->http = *http;
-    // The Host guard is against browsers, which reach no Unix socket; a proxy that does passes any host on.
-    app->listens_on_loopback = http_server_is_loopback(*http) && http_server_port(*http) != 0;
-    say_listening(app, *http, &address, service, options.listen_fd >= 0);
-    return 0;
 }
 
 // ---- Running and stopping ----
@@ -313,7 +206,7 @@ static void reload(struct app *app, struct service *service)
     struct err err = {0};
     struct key_list keys;
     service_reloading(service);
-    if (read_keys(&keys, &err) != 0 || options_reload(config_name_model, &err) != 0) {
+    if (opening_read_keys(&keys, &err) != 0 || options_reload(config_name_model, &err) != 0) {
         key_list_fini(&keys);
         log_error("server", "the configuration stays as it was: %s", err.message);
         service_ready(service, "the last reload failed, see the log");
@@ -323,7 +216,7 @@ static void reload(struct app *app, struct service *service)
     log_info("server", "the configuration was read again file=%s", file[0] ? file : "none");
     struct host_options options = read_host_options(app->n_threads);
     host_configure(app->host, &options, config_model_settings);
-    take_keys(app, &keys);
+    opening_take_keys(app, &keys);
     preload_models(app);
     service_ready(service, "the configuration was read again");
 }
@@ -373,7 +266,7 @@ static int serve(struct service *service, const sigset_t *waited, struct err *er
     if (app_init(&app, host, store, options_text(OPT_ORIGINS), err) != 0)
         goto out;
     app.n_threads = n_threads;
-    if (start_keys(&app, err) != 0 || start_http(&http, &app, service, err) != 0 ||
+    if (opening_start_keys(&app, err) != 0 || opening_start_http(&http, &app, service, err) != 0 ||
         start_agent(&agent, &app, err) != 0)
         goto out;
     if (!options_uint(OPT_READ_ONLY))

@@ -746,6 +746,10 @@ static void damaged_requests_are_survived(void **state)
     stop(&f);
 }
 
+static void say_nothing(void *user, struct watch_connection *c)
+{
+}
+
 static void who_does_not_send_in_time_is_cut(void **state)
 {
     struct err err = {0};
@@ -754,11 +758,11 @@ static void who_does_not_send_in_time_is_cut(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, late), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, early), 0);
     setsockopt(late[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    struct watch *w = watch_new(&err);
+    struct watch *w = watch_new(say_nothing, NULL, &err);
     assert_non_null(w);
     int64_t now = clock_monotonic_ns();
-    struct watch_connection *a = watch_add(w, late[0], false, now - 1);
-    struct watch_connection *b = watch_add(w, early[0], false, now + 3600 * NS_PER_S);
+    struct watch_connection *a = watch_add(w, late[0], NULL, now - 1);
+    struct watch_connection *b = watch_add(w, early[0], NULL, now + 3600 * NS_PER_S);
     assert_int_equal(wire_byte(late[1]), -1); // shut down by the watcher
     char c;
     assert_int_equal(recv(early[1], &c, 1, MSG_DONTWAIT), -1);
