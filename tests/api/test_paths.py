@@ -17,7 +17,7 @@ SECRET = "tell-nobody-" + "s" * 40
 NASTY = ["..", ".", "", "/", "//", "../victim", "../../victim", "a/../../victim", "a/b/../victim", "./victim", "/etc/passwd", "victim/..", "..\\victim", "C:\\victim",
          "%2e%2e/victim", "%2e%2e%2fvictim", "..%2fvictim", "%252e%252e%252fvictim", "..%c0%afvictim", "\u2025/victim", "\uff0e\uff0e/victim", "\u2215etc\u2215passwd",
          "tiny\0", "tiny\0/../victim", "~/victim", "~root", "$HOME/victim", "file:///etc/passwd", "victim\n", "-victim", ".victim", "tiny:..", "tiny:../x", "tiny:a/../../x",
-         "..:latest", "a/..:b", "../b:c", "registry.ollama.ai/../x/y:z", "x/../../y:z", "h:1/../y", "blobs/sha256-x", "manifests", "../manifests/x/y/z", "a" * 5000]
+         "..:latest", "a/..:b", "../b:c", "registry.ollama.ai/../x/y:z", "x/../../y:z", "h:1/../y", "../manifests/x/y/z", "a" * 5000]
 
 
 @pytest.fixture
