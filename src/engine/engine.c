@@ -177,6 +177,16 @@ static void build_answer(struct engine *e, struct seq *s, const struct request *
     s->n_prompt = (uint32_t)s->tokens.n;
 }
 
+static int check_biases(const struct engine *e, struct seq *s)
+{
+    uint32_t n = tokenizer_n_tokens(e->tokenizer);
+    for (size_t i = 0; i < s->n_biases; i++)
+        if (s->biases[i].token_id >= n)
+            return err_set(&s->error, ERR_INVALID, "logit_bias: %u is no token id, the vocabulary has %u",
+                           s->biases[i].token_id, n);
+    return 0;
+}
+
 void engine_submit(struct engine *e, const struct request *r)
 {
     if (r->task == TASK_EMBED) {
@@ -197,6 +207,8 @@ void engine_submit(struct engine *e, const struct request *r)
     if (prompt_build(&source, r, s->limit, &s->tokens, &s->n_truncated, NULL, &s->error) != 0)
         return;
     s->n_prompt = (uint32_t)s->tokens.n;
+    if (check_biases(e, s) != 0)
+        return;
     if (r->n_replay_ids + s->tokens.n > s->limit)
         err_set(&s->error, ERR_INTERNAL, "the replayed answer does not fit the context");
     else

@@ -251,6 +251,18 @@ int request_decode(struct request *r, const void *bytes, size_t n, struct err *e
     return 0;
 }
 
+struct request *request_copy(const struct request *r)
+{
+    struct strbuf bytes = STRBUF_INIT(SIZE_MAX / 2);
+    struct request *copy = xcalloc(1, sizeof *copy);
+    request_encode(r, &bytes);
+    int rc = request_decode(copy, bytes.at, bytes.n, NULL);
+    assert(rc == 0);
+    (void)rc;
+    strbuf_fini(&bytes);
+    return copy;
+}
+
 static size_t text_bytes(const char *text)
 {
     return text != NULL ? strlen(text) + 1 : 0;

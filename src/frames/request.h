@@ -38,7 +38,7 @@ enum truncate_mode {
 enum { REQUEST_MAX_BIASES = 1024 };
 
 struct logit_bias {
-    uint32_t token_id; // beyond the vocabulary: no effect
+    uint32_t token_id; // beyond the vocabulary: ERR_INVALID
     float bias;        // added to its logit before anything else
 };
 
@@ -84,6 +84,8 @@ void request_fini(struct request *r);
 void request_add_stop(struct request *r, const char *text, size_t n);
 void request_add_bias(struct request *r, uint32_t token_id, float bias);
 void request_add_input(struct request *r, const char *text, size_t n);
+// A copy that the caller owns (request_fini, free).
+struct request *request_copy(const struct request *r);
 // The wire form. decode checks every length and owns what it returns; ERR_FORMAT on anything else.
 void request_encode(const struct request *r, struct strbuf *out);
 int request_decode(struct request *r, const void *bytes, size_t n, struct err *err);

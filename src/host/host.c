@@ -239,23 +239,6 @@ static struct job *unload(struct host *h, const struct host_submission *s)
     return j;
 }
 
-struct job *host_submit(struct host *h, const struct host_submission *s, struct err *err)
-{
-    struct job *j = NULL;
-    pthread_mutex_lock(&h->mutex);
-    bool is_stopping = h->is_stopping;
-    if (!is_stopping)
-        j = s->unload && s->request == NULL ? unload(h, s) : admit(h, s, err);
-    pthread_mutex_unlock(&h->mutex);
-    if (is_stopping) {
-        err_set(err, ERR_DRAINING, "server is shutting down");
-        drop_request(s->request);
-    }
-    if (j != NULL)
-        thread_wake(h);
-    return j;
-}
-
 // The runner has to be told, in its turn.
 static void note_cancel(struct host *h, const struct job *j)
 {
@@ -263,6 +246,45 @@ static void note_cancel(struct host *h, const struct job *j)
     note->model = j->model;
     note->job_id = j->id;
     list_push(&h->cancels, &note->all);
+}
+
+// With the mutex, of a job of this moment: nobody has heard of it.
+static void take_back(struct host *h, struct job *j)
+{
+    job_close(h, j);
+    if (sched_cancel(h->sched, &j->sched, clock_monotonic_ns()))
+        note_cancel(h, j);
+    job_unref(j); // the submitter's
+    job_unref(j); // the host's
+}
+
+int host_submit_all(struct host *h, const struct host_submission *s, size_t n, struct job **jobs,
+                    struct err *err)
+{
+    size_t n_admitted = 0, n_taken = 0;
+    bool is_refused = false;
+    pthread_mutex_lock(&h->mutex);
+    if (h->is_stopping)
+        is_refused = err_set(err, ERR_DRAINING, "server is shutting down") != 0;
+    while (!is_refused && n_taken < n) {
+        const struct host_submission *at = &s[n_taken++];
+        jobs[n_admitted] = at->unload && at->request == NULL ? unload(h, at) : admit(h, at, err);
+        is_refused = jobs[n_admitted] == NULL;
+        n_admitted += !is_refused;
+    }
+    while (is_refused && n_admitted > 0)
+        take_back(h, jobs[--n_admitted]);
+    pthread_mutex_unlock(&h->mutex);
+    for (; n_taken < n; n_taken++)
+        drop_request(s[n_taken].request);
+    thread_wake(h);
+    return is_refused ? -1 : 0;
+}
+
+struct job *host_submit(struct host *h, const struct host_submission *s, struct err *err)
+{
+    struct job *j = NULL;
+    return host_submit_all(h, s, 1, &j, err) == 0 ? j : NULL;
 }
 
 bool host_cancel(struct host *h, struct job *j)

@@ -104,6 +104,10 @@ struct host_submission {
 // Otherwise the job gets events, the last one being EVENT_DONE or EVENT_ERROR, after which `user` is never
 // used again; the first may come before host_submit returns. FIFO per model.
 struct job *host_submit(struct host *h, const struct host_submission *s, struct err *err);
+// Several at once, of which all are admitted or none; `jobs` has room for n. 0, or -1 as above. The requests
+// are taken in any case.
+int host_submit_all(struct host *h, const struct host_submission *s, size_t n, struct job **jobs,
+                    struct err *err);
 // The client has left: its slot or place is free within one step. After it returns no event comes and `user`
 // is not used any more; an event that is being delivered right now on the host's thread is waited for, so do
 // not hold a lock that on_event takes (inside on_event itself nothing is waited for). True: the last event

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/options.h"
+#include "server/knobs.h"
 
 void ask_fini(struct ask *a)
 {
@@ -18,6 +19,8 @@ void ask_fini(struct ask *a)
     json_decref(a->tools);
     json_decref(a->options);
     json_decref(a->context);
+    json_decref(a->inputs);
+    json_decref(a->biases);
     free(a->model);
     memset(a, 0, sizeof *a);
 }
@@ -38,12 +41,73 @@ void ask_read_stream(struct ask *a, struct fields *f, bool by_default)
     fields_bool(f, "stream", &a->stream);
 }
 
+// As many names as there is room for, each once.
+static void note(struct ask *a, const char *prefix, const char *name)
+{
+    char text[96];
+    size_t n = strlen(a->unread);
+    snprintf(text, sizeof text, "%s%.40s", prefix, name);
+    for (char *c = text; *c; c++)
+        if (*c <= ' ' || *c > '~' || *c == ',')
+            *c = '?';
+    for (const char *at = a->unread; (at = strstr(at, text)) != NULL; at++)
+        if ((at == a->unread || at[-1] == ' ') && strchr(",", at[strlen(text)]))
+            return;
+    if (n + strlen(text) + 3 < sizeof a->unread)
+        snprintf(a->unread + n, sizeof a->unread - n, "%s%s", n ? ", " : "", text);
+}
+
+void ask_note_unread(struct ask *a, const struct fields *f, const char *prefix)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)f->object, key, value) if (!json_is_null(value) && !fields_is_read(f, key))
+        note(a, prefix, key);
+}
+
+static void note_options(struct ask *a)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(a->options, key, value) if (!json_is_null(value) && !knobs_is_honoured(key))
+        note(a, "options.", key);
+}
+
+void ask_read_options(struct ask *a, struct fields *f)
+{
+    const json_t *options = fields_object(f, "options", "map[string]interface {}");
+    if (!options)
+        return;
+    a->options = json_incref((json_t *)options);
+    note_options(a);
+}
+
+bool ask_read_ids(struct ask *a, struct fields *f, const char *name)
+{
+    const json_t *list = fields_array(f, name, "[]int");
+    for (size_t i = 0; list && i < json_array_size(list); i++) {
+        const json_t *id = json_array_get(list, i);
+        if (!json_is_integer(id)) {
+            fields_refuse_type(f, name, id, "int");
+            return false;
+        }
+        if (json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX) {
+            err_set(fields_fail(f), ERR_INVALID, "%s: %lld is no token id", name,
+                    (long long)json_integer_value(id));
+            return false;
+        }
+    }
+    if (list && json_array_size(list) > 0)
+        a->context = json_incref((json_t *)list);
+    return list != NULL;
+}
+
 static const char *go_type_word(const json_t *v)
 {
     return json_is_object(v) ? "map[string]interface {}" : json_is_array(v) ? "[]interface {}" : "bool";
 }
 
-static void read_keep_alive(struct ask *a, struct fields *f)
+void ask_read_keep_alive(struct ask *a, struct fields *f)
 {
     const json_t *v = fields_find(f, "keep_alive");
     if (!v)
@@ -107,21 +171,19 @@ void ask_read_ollama(struct ask *a, struct fields *f)
     bool flag = false, truncate = false;
     int64_t top = 0;
     ask_read_stream(a, f, true);
-    read_keep_alive(a, f);
+    ask_read_keep_alive(a, f);
     read_format(a, f);
     read_think(a, f);
-    const json_t *options = fields_object(f, "options", "map[string]interface {}");
-    if (options)
-        a->options = json_incref((json_t *)options);
+    ask_read_options(a, f);
     if (fields_bool(f, "truncate", &truncate))
         a->truncate = truncate ? (a->is_chat ? TRUNCATE_OLD_TURNS : TRUNCATE_HEAD) : TRUNCATE_REFUSE;
     else
         a->truncate = a->is_chat ? TRUNCATE_OLD_TURNS : TRUNCATE_REFUSE;
-    fields_bool(f, "shift",
-                &flag); // nothing is ever shifted: the answer ends with "length" at the end of the context
+    if (fields_bool(f, "shift", &flag) && flag) // the answer ends with "length" at the end of the context
+        note(a, "", "shift");
     flag = false;
     if (fields_bool(f, "_debug_render_only", &flag) && flag) {
-        a->is_render_only = true;
+        a->task = TASK_RENDER;
         a->stream = false;
     }
     fields_bool(f, "logprobs", &a->logprobs);
@@ -186,6 +248,7 @@ static void read_message(struct ask *a, struct fields *f, const json_t *value)
     keep_tool_calls(a, message, &m);
     if (!fields_is_empty(fields_array(&m, "images", "[]api.ImageData")))
         a->needs |= NEED_VISION;
+    ask_note_unread(a, &m, "messages.");
     f->failed |= m.failed;
 }
 

@@ -20,9 +20,12 @@ enum ask_need {
     NEED_FORMAT = 1 << 4,
 };
 
+enum { ASK_MAX_CHOICES = 128, ASK_MAX_UNREAD_BYTES = 512 };
+
 struct ask {
     json_t *body; // the slices below point into it
-    char *model;  // as sent
+    enum request_task task;
+    char *model; // as sent
     bool stream;
     bool include_usage; // a closing usage chunk in an OpenAI stream
     bool is_chat;       // `messages`, else `prompt`
@@ -33,18 +36,24 @@ struct ask {
     struct slice system;
     struct slice template_text; // empty: the model's
     struct slice suffix;
-    bool is_render_only; // _debug_render_only: the answer is the prompt
-    const json_t *think; // as sent, borrowed; NULL: not sent
-    json_t *messages;    // array of {role, content, ...}
-    json_t *tools;       // array, or NULL
-    json_t *options;     // Ollama's names (knobs.h), or NULL
-    json_t *context;     // array of ids, or NULL
+    json_t *inputs;            // TASK_EMBED: array of texts
+    uint32_t dimensions;       // of vectors; 0: all
+    bool is_base64;            // vectors as text
+    bool is_plain, has_no_bos; // raw prompts: see struct request
+    uint32_t n_choices;        // 0: one
+    json_t *biases;            // of logits: object of token id and number, or NULL
+    const json_t *think;       // as sent, borrowed; NULL: not sent
+    json_t *messages;          // array of {role, content, ...}
+    json_t *tools;             // array, or NULL
+    json_t *options;           // Ollama's names (knobs.h), or NULL
+    json_t *context;           // array of ids, or NULL
     bool has_keep_alive;
     int64_t keep_alive_ns; // negative: for ever
     bool logprobs;
     int32_t top_logprobs;
     enum truncate_mode truncate;
-    unsigned needs; // of enum ask_need
+    unsigned needs;                    // of enum ask_need
+    char unread[ASK_MAX_UNREAD_BYTES]; // names of members that mean nothing here, for a header; "" if none
 };
 
 void ask_fini(struct ask *a);
@@ -54,6 +63,12 @@ void ask_read_stream(struct ask *a, struct fields *f, bool by_default);
 // The members that /api/generate and /api/chat share: stream, options, keep_alive, format, think, truncate,
 // shift, logprobs, _debug_render_only.
 void ask_read_ollama(struct ask *a, struct fields *f);
+void ask_read_keep_alive(struct ask *a, struct fields *f);
+void ask_read_options(struct ask *a, struct fields *f);
+// An array of token ids into a->context; true when it is there.
+bool ask_read_ids(struct ask *a, struct fields *f, const char *name);
+// To be called when everything is read: what a body has besides is told to its client, in a header.
+void ask_note_unread(struct ask *a, const struct fields *f, const char *prefix);
 // Ollama's messages: content is a string.
 void ask_read_messages(struct ask *a, struct fields *f);
 // A message {role, content} at the end of `messages`; the role in lower case.

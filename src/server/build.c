@@ -35,7 +35,7 @@ static unsigned unmet_needs(const struct ask *a, const struct stored_model *m)
     struct template_traits traits = models_stored_traits(m);
     if (traits.takes_suffix)
         needs &= ~(unsigned)NEED_INSERT;
-    if (traits.takes_tools && a->is_render_only)
+    if (traits.takes_tools && a->task == TASK_RENDER)
         needs &= ~(unsigned)NEED_TOOLS;
     return needs;
 }
@@ -47,7 +47,7 @@ int build_check(const struct ask *a, const struct stored_model *m, const char *v
     if (needs & NEED_THINKING)
         return err_set(err, ERR_INVALID,
                        "\"%s\" does not support thinking: drover does not support \"think\" yet", a->model);
-    if (!models_can_complete(m, NULL))
+    if (verb && !models_can_complete(m, NULL))
         return err_set(err, ERR_INVALID, "\"%s\" does not support %s", a->model, verb);
     name_format_full(&m->name, full);
     for (size_t i = 0; i < COUNT_OF(refusals); i++) {
@@ -116,6 +116,22 @@ static void set_context(struct request *r, const json_t *context)
         r->context_ids[i] = (uint32_t)json_integer_value(json_array_get(context, i));
 }
 
+static void set_inputs(struct request *r, const struct ask *a)
+{
+    for (size_t i = 0; i < json_array_size(a->inputs); i++) {
+        struct slice text = json_slice(json_array_get(a->inputs, i));
+        request_add_input(r, text.n ? text.at : "", text.n);
+    }
+}
+
+static void set_biases(struct request *r, const struct ask *a)
+{
+    const char *id;
+    json_t *bias;
+    json_object_foreach(a->biases, id, bias)
+        request_add_bias(r, (uint32_t)strtoul(id, NULL, 10), (float)json_number_value(bias));
+}
+
 // The request's template, else the stored one, unless the option or the model file's own stands against it.
 static void set_template(struct request *r, const struct ask *a, const struct stored_model *m)
 {
@@ -148,7 +164,8 @@ static void set_variables(struct request *r, const struct ask *a)
 static void set_prompt(struct request *r, const struct ask *a, const struct stored_model *m,
                        const json_t *stored)
 {
-    r->task = a->is_render_only ? TASK_RENDER : TASK_GENERATE;
+    r->is_plain = a->is_plain;
+    r->has_no_bos = a->has_no_bos;
     r->kind = a->is_raw ? PROMPT_RAW : PROMPT_MESSAGES;
     if (!a->is_chat) {
         r->prompt = xstrndup(a->prompt.n ? a->prompt.at : "", a->prompt.n);
@@ -185,9 +202,13 @@ struct request *build_request(const struct ask *a, const struct stored_model *m,
     r->params.top_logprobs = a->logprobs ? a->top_logprobs : 0;
     r->truncate = a->truncate;
     r->now_s = clock_wall_ns() / NS_PER_S;
+    r->task = a->task;
     set_context(r, a->context);
-    set_prompt(r, a, m, stored);
-    if (!a->is_raw && !r->messages_json)
+    set_inputs(r, a);
+    set_biases(r, a);
+    if (a->task != TASK_EMBED && a->task != TASK_DETOKENIZE)
+        set_prompt(r, a, m, stored);
+    if (r->kind == PROMPT_MESSAGES && !r->messages_json)
         err_set(err, ERR_INVALID, "the messages cannot be encoded");
     else
         rc = 0;

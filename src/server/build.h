@@ -10,7 +10,7 @@
 #include "store/store.h"
 
 // What this build does not do yet, or the model cannot do: an error that names it. `verb`: "generate",
-// "chat".
+// "chat"; NULL: any model will do.
 int build_check(const struct ask *a, const struct stored_model *m, const char *verb, struct err *err);
 // A request the caller owns (request_fini, free), or NULL. Precedence: built-in, then the Modelfile's
 // parameters, then the request. `*seed_is_drawn`: no seed was given.

@@ -35,8 +35,24 @@ struct fields fields_open(const json_t *object, const char *path, struct err *er
     return (struct fields){.object = object, .path = path, .err = err};
 }
 
-const json_t *fields_find(const struct fields *f, const char *name)
+bool fields_is_read(const struct fields *f, const char *name)
 {
+    for (size_t i = 0; i < f->n_read; i++)
+        if (strcasecmp(f->read[i], name) == 0)
+            return true;
+    return false;
+}
+
+void fields_accept(struct fields *f, const char *const *names)
+{
+    for (; *names; names++)
+        fields_find(f, *names);
+}
+
+const json_t *fields_find(struct fields *f, const char *name)
+{
+    if (f->n_read < FIELDS_MAX_READ)
+        f->read[f->n_read++] = name;
     const json_t *found = NULL;
     const char *key;
     json_t *value;

@@ -12,11 +12,15 @@
 #include "base/slice.h"
 #include "json/json.h"
 
+enum { FIELDS_MAX_READ = 96 };
+
 struct fields {
     const json_t *object;
     const char *path; // "GenerateRequest", "ChatRequest.messages"
     struct err *err;
     bool failed;
+    const char *read[FIELDS_MAX_READ]; // names that were asked for: what is known of the object
+    size_t n_read;
 };
 
 // Parses a body. ERR_INVALID: `empty_text` if there is none, else what is wrong; a value that is no object
@@ -24,7 +28,11 @@ struct fields {
 json_t *fields_parse(struct slice body, const char *go_type, const char *empty_text, struct err *err);
 struct fields fields_open(const json_t *object, const char *path, struct err *err);
 
-const json_t *fields_find(const struct fields *f, const char *name); // NULL: absent or null
+const json_t *fields_find(struct fields *f, const char *name); // NULL: absent or null; `name` is a literal
+// Whether a reader has asked for that member.
+bool fields_is_read(const struct fields *f, const char *name);
+// Members that change nothing here, whatever they say: labels and hints. Up to NULL.
+void fields_accept(struct fields *f, const char *const *names);
 // These give true, and set `out`, when the member is there and of the right type.
 bool fields_text(struct fields *f, const char *name, struct slice *out); // borrowed from the value
 bool fields_bool(struct fields *f, const char *name, bool *out);

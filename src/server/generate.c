@@ -19,6 +19,9 @@
 #include "server/models.h"
 #include "server/worker.h"
 
+// MAX_COPIES_BYTES: what the bodies of requests may take, twice, for their form on the way
+enum { MAX_VECTORS_BYTES = 64 << 20, MAX_COPIES_BYTES = 64 << 20 };
+
 // ---- Events ----
 static void add_ids(struct generation *g, const uint32_t *ids, uint32_t n)
 {
@@ -62,6 +65,9 @@ static void send(struct generation *g)
 
 static void take_prompt(struct generation *g, const struct event *e)
 {
+    bool is_known = g->prompt_ns != 0;
+    if (is_known) // by another choice
+        return;
     g->prompt_ns = clock_monotonic_ns();
     g->n_prompt = e->n_prompt;
     g->n_cached = e->n_cached;
@@ -76,33 +82,32 @@ static void take_prompt(struct generation *g, const struct event *e)
     }
     generation_log_start(g);
     begin_stream(g);
+    if (g->is_streaming && g->dialect->write_first) {
+        g->dialect->write_first(g, &g->out);
+        send(g);
+    }
 }
 
 static void take_tokens(struct generation *g, const struct event *e)
 {
+    struct choice *c = g->at;
     struct piece piece = {e->text, e->logprobs, g->ask.logprobs ? e->n_logprobs : 0};
     if (!g->first_token_ns)
         g->first_token_ns = clock_monotonic_ns();
+    c->n_generated += e->n_ids;
     g->n_generated += e->n_ids;
     add_ids(g, e->ids, e->n_ids);
     if (piece.text.n == 0 && piece.n_logprobs == 0)
         return;
-    if (!g->ask.stream) {
-        strbuf_push_slice(&g->text, piece.text);
-        kept_push(g->logprobs, piece.logprobs, piece.n_logprobs);
-    } else {
+    if (!g->ask.stream || g->dialect->keeps_text) {
+        strbuf_push_slice(&c->text, piece.text);
+        kept_push(c->logprobs, piece.logprobs, piece.n_logprobs);
+    }
+    if (g->ask.stream) {
         g->dialect->write_piece(g, &piece, &g->out);
         send(g);
     }
-    g->n_pieces++;
-}
-
-// Bytes on the line, so that no proxy takes the stream for dead. From here on an error comes in the stream.
-static void take_waiting(struct generation *g, const struct event *e)
-{
-    begin_stream(g);
-    g->dialect->write_comment(e->text, &g->out);
-    send(g);
+    c->n_pieces++;
 }
 
 static void fail(struct generation *g, const struct err *err, const char *code)
@@ -124,14 +129,55 @@ static void fail(struct generation *g, const struct err *err, const char *code)
     reply_error(g->http, g->dialect->errors, err, code);
 }
 
+// Nothing more of it will be heard: the other choices go.
+static void fail_all(struct generation *g, const struct err *err)
+{
+    g->has_failed = true;
+    generation_log_end(g, err->code == ERR_CANCELLED ? "cancelled" : "error", err);
+    fail(g, err, NULL);
+    if (g->n_choices > 1 || err->code == ERR_TOO_LARGE)
+        leave_from_event(g);
+}
+
+static void take_vector(struct generation *g, const struct event *e)
+{
+    size_t n_inputs = json_array_size(g->ask.inputs), n_bytes = e->n_vector * sizeof(float);
+    struct err err = {0};
+    if (e->input_i >= n_inputs || (g->vectors && g->vectors[e->input_i].at)) // once more, after a crash
+        return;
+    if (n_bytes * n_inputs > MAX_VECTORS_BYTES) {
+        err_set(&err, ERR_TOO_LARGE,
+                "%zu inputs with %u values each are too much for one answer: send fewer at a time", n_inputs,
+                e->n_vector);
+        fail_all(g, &err);
+        return;
+    }
+    if (!g->vectors)
+        g->vectors = xcalloc(n_inputs, sizeof *g->vectors);
+    g->vectors[e->input_i] = (struct vector){xmalloc(n_bytes), e->n_vector};
+    memcpy(g->vectors[e->input_i].at, e->vector, n_bytes);
+}
+
+// Bytes on the line, so that no proxy takes the stream for dead. From here on an error comes in the stream.
+static void take_waiting(struct generation *g, const struct event *e)
+{
+    begin_stream(g);
+    g->dialect->write_comment(e->text, &g->out);
+    send(g);
+}
+
 static void answer_whole(struct generation *g)
 {
-    struct piece all = {.text = strbuf_slice(&g->text)};
-    size_t n = 0;
-    all.logprobs = kept_items(g->logprobs, &n);
-    all.n_logprobs = (uint32_t)n;
-    g->dialect->write_whole(g, &all, &g->out);
-    if (g->text.overflow || g->out.overflow) {
+    bool is_too_large = false;
+    struct err why = {0};
+    if (g->dialect->settle && g->dialect->settle(g, &why) != 0) {
+        fail(g, &why, NULL);
+        return;
+    }
+    for (uint32_t i = 0; i < g->n_choices; i++)
+        is_too_large |= g->choices[i].text.overflow;
+    g->dialect->write_whole(g, &g->out);
+    if (is_too_large || g->out.overflow) {
         struct err err = {0};
         err_set(&err, ERR_INTERNAL, "the answer is too large to be sent whole; ask for a stream");
         fail(g, &err, NULL);
@@ -140,51 +186,81 @@ static void answer_whole(struct generation *g)
     http_reply(g->http, 200, g->dialect->whole_type, strbuf_slice(&g->out));
 }
 
-static void finish(struct generation *g, const struct event *e)
+static void take_figures(struct generation *g, const struct event *e)
 {
-    g->reason = e->reason;
+    struct choice *c = g->at;
+    c->reason = e->reason;
+    c->stop_i = e->stop_i;
     g->prompt_eval_ns = e->prompt_ns;
     g->eval_ns = e->generate_ns;
-    if (e->reason == DONE_STOP || e->reason == DONE_LENGTH) {
-        g->n_generated = e->n_generated;
+    if (e->reason != DONE_STOP && e->reason != DONE_LENGTH)
+        return;
+    g->n_generated += e->n_generated - c->n_generated; // with the token that ended it
+    c->n_generated = e->n_generated;
+    if (c->index == 0)
         g->n_cached = MAX(g->n_cached, e->n_cached);
-    }
-    generation_log_end(g, generate_reason_text(g->reason), NULL); // before the client can look for it
-    if (!g->ask.stream) {
-        answer_whole(g);
-    } else {
-        begin_stream(g);
-        g->dialect->write_last(g, &g->out);
-        send(g);
-        http_stream_end(g->http);
+    if (g->ask.task == TASK_EMBED) {
+        g->n_prompt = e->n_prompt;
+        g->n_truncated = e->n_truncated;
     }
 }
 
-static void on_event(void *user, const struct event *e)
+static void finish(struct generation *g, const struct event *e)
 {
-    struct generation *g = user;
+    take_figures(g, e);
+    bool is_last = ++g->n_done == g->n_choices;
+    if (is_last)
+        generation_log_end(g, generate_reason_text(g->at->reason), NULL); // before the client can look for it
+    if (!g->ask.stream) {
+        if (is_last)
+            answer_whole(g);
+        return;
+    }
+    begin_stream(g);
+    if (g->dialect->write_end)
+        g->dialect->write_end(g, &g->out);
+    if (is_last)
+        g->dialect->write_last(g, &g->out);
+    send(g);
+    if (is_last)
+        http_stream_end(g->http);
+}
+
+static void hear(struct generation *g, const struct event *e)
+{
     g->queue_ns = e->queue_ns;
     g->load_ns = e->load_ns;
     switch (e->kind) {
     case EVENT_PROMPT:
         take_prompt(g, e);
-        return;
+        break;
+    case EVENT_VECTOR:
+        take_vector(g, e);
+        break;
     case EVENT_TOKENS:
         take_tokens(g, e);
-        return;
+        break;
     case EVENT_WAITING:
         take_waiting(g, e);
-        return;
+        break;
     case EVENT_DONE:
         finish(g, e);
         break;
     default:
-        generation_log_end(g, e->error.code == ERR_CANCELLED ? "cancelled" : "error", &e->error);
-        fail(g, &e->error, NULL);
+        fail_all(g, &e->error);
         break;
     }
-    atomic_fetch_sub(&g->app->n_generations, 1);
-    generation_end(g);
+}
+
+static void on_event(void *user, const struct event *e)
+{
+    struct choice *c = user;
+    struct generation *g = c->g;
+    g->at = c;
+    if (!g->has_failed)
+        hear(g, e);
+    if (e->kind == EVENT_DONE || e->kind == EVENT_ERROR)
+        choice_end(c);
 }
 
 // ---- The start ----
@@ -208,39 +284,76 @@ static void drop_request(struct request *r)
     free(r);
 }
 
-static void submit(struct generation *g, struct host_submission *s)
+// One submission a choice: the same request with a seed of its own.
+static struct host_submission *spread(struct generation *g, const struct host_submission *s)
+{
+    struct host_submission *all = xcalloc(g->n_choices, sizeof *all);
+    for (uint32_t i = 0; i < g->n_choices; i++) {
+        all[i] = *s;
+        all[i].on_event = on_event;
+        all[i].user = &g->choices[i];
+        if (i == 0)
+            continue;
+        all[i].comment_ns = 0;
+        all[i].request = request_copy(s->request);
+        all[i].request->params.seed += i;
+    }
+    return all;
+}
+
+static void keep_jobs(struct generation *g, struct job **jobs, bool is_gone)
+{
+    for (uint32_t i = 0; i < g->n_choices; i++) {
+        struct choice *c = &g->choices[i];
+        pthread_mutex_lock(&g->lock);
+        bool is_ended = c->is_ended;
+        c->job = is_ended ? NULL : jobs[i];
+        g->is_cancelled |= is_gone;
+        pthread_mutex_unlock(&g->lock);
+        if (is_ended)
+            job_unref(jobs[i]);
+    }
+}
+
+static void submit(struct generation *g, const struct host_submission *s)
 {
     struct http_request *http = http_request_ref(g->http);
     struct params params = s->request ? s->request->params : PARAMS_DEFAULT;
     bool has_request = s->request != NULL;
     struct err err = {0};
-    generation_ref(g); // the last event may come before host_submit returns
+    generation_ref(g); // the last event may come before host_submit_all returns
     atomic_fetch_add(&g->app->n_generations, 1);
-    s->on_event = on_event;
-    s->user = g;
     snprintf(g->blob_digest, sizeof g->blob_digest, "%s", s->model.blob_digest);
+    generation_make_choices(g, has_request ? MAX(g->ask.n_choices, 1u) : 1);
+    struct host_submission *all = spread(g, s);
+    struct job **jobs = xcalloc(g->n_choices, sizeof *jobs);
     if (!http_request_on_gone(http, leave_on_gone, g)) {
         err_set(&err, ERR_CANCELLED, "request canceled");
-        drop_request(s->request);
+        for (uint32_t i = 0; i < g->n_choices; i++)
+            drop_request(all[i].request);
     }
-    struct job *job = err.code == ERR_NONE ? host_submit(g->app->host, s, &err) : NULL;
-    if (!job) {
+    if (err.code != ERR_NONE || host_submit_all(g->app->host, all, g->n_choices, jobs, &err) != 0) {
         atomic_fetch_sub(&g->app->n_generations, 1);
         bool is_full = err.code == ERR_QUEUE_FULL || err.code == ERR_QUEUE_BYTES;
         refuse(g, &err, is_full ? "queue_full" : NULL);
     } else {
         generation_log_admission(g, has_request ? &params : NULL);
-        pthread_mutex_lock(&g->lock);
-        bool is_ended = g->is_ended;
-        g->job = is_ended ? NULL : job;
-        g->is_cancelled |= http_request_is_gone(http);
-        pthread_mutex_unlock(&g->lock);
-        if (is_ended)
-            job_unref(job);
+        keep_jobs(g, jobs, http_request_is_gone(http));
         leave_send(g);
     }
+    free(all);
+    free(jobs);
     http_request_unref(http);
     generation_unref(g);
+}
+
+// Copies of a prompt wait in memory: no more of them than one large body takes.
+static int check_copies(const struct generation *g, const struct request *r, struct err *err)
+{
+    if (g->ask.n_choices <= 1 || request_bytes(r) * g->ask.n_choices <= MAX_COPIES_BYTES)
+        return 0;
+    return err_set(err, ERR_TOO_LARGE, "%u answers to a prompt of this size are too much at a time",
+                   g->ask.n_choices);
 }
 
 static void submit_model(struct generation *g, const struct stored_model *m, struct err *err)
@@ -267,6 +380,8 @@ static void submit_model(struct generation *g, const struct stored_model *m, str
         s.request = build_request(&g->ask, m, &g->has_drawn_seed, err);
         if (s.request) {
             g->seed = s.request->params.seed;
+            if (check_copies(g, s.request, err) != 0)
+                drop_request(s.request);
         }
     }
     if (err->code == ERR_NONE)
@@ -282,8 +397,12 @@ static void admit(struct generation *g, struct err *err)
         err_set(err, ERR_INVALID, "model is required");
         return;
     }
-    if (models_find(g->app, a->model, &m, err) != 0)
+    if (models_find(g->app, a->model, &m, err) != 0) {
+        if (g->dialect->says_pull && err->code == ERR_NOT_FOUND && a->model[0])
+            snprintf(err->message, sizeof err->message, "model \"%.400s\" not found, try pulling it first",
+                     a->model);
         return;
+    }
     bool is_unload = a->is_empty && a->has_keep_alive && a->keep_alive_ns == 0;
     if (!m.model_digest || !m.model_path)
         err_set(err, ERR_FORMAT, "model '%s' has no weights", a->model);
@@ -311,7 +430,10 @@ static void run(void *user)
         g->ask.body =
             fields_parse(http_request_body(g->http), g->dialect->go_type, g->dialect->empty_text, &err);
     http_request_drop_body(g->http);
-    if (g->ask.body && g->dialect->read(&g->ask, &err) == 0 && err.code == ERR_NONE)
+    bool is_read = g->ask.body && g->dialect->read(&g->ask, &err) == 0 && err.code == ERR_NONE;
+    if (is_read && g->ask.unread[0])
+        http_add_header(g->http, "X-Ignored-Parameters", g->ask.unread);
+    if (is_read)
         admit(g, &err);
     if (err.code != ERR_NONE)
         refuse(g, &err, NULL);

@@ -5,8 +5,10 @@
 //
 // Threads: the handler starts a generation on a thread of the sockets (or on a worker when the body is
 // large); its events come on the host's thread, one at a time; the client may leave at any moment on a third.
-// `lock` guards what these share: job and the two cancel flags. All other members belong to the starting
-// thread until host_submit, then to the host's thread.
+// `lock` guards what these share: the jobs and the flags of cancelling and ending. All other members belong
+// to the starting thread until host_submit_all, then to the host's thread.
+//
+// A generation has one choice or several (OpenAI's `n`): sequences of one prompt, each a job of its own.
 #pragma once
 
 #include <pthread.h>
@@ -39,18 +41,45 @@ struct dialect {
     const char *whole_type;
     enum error_shape errors;
     bool wants_ids;                              // keep prompt and generated ids
+    bool keeps_text;                             // also of a stream
+    bool says_pull;                              // a model that is not there: Ollama's other words for it
     int (*read)(struct ask *a, struct err *err); // a->body is set
-    // Each appends bytes. `write_last` ends a stream that went well, `write_error` one that did not;
-    // `write_whole` is the one answer of a request without stream, its piece holding all of the text.
+    int (*settle)(struct generation *g, struct err *err); // before write_whole; it may fail. Or NULL
+    // Each appends bytes; g->at is the choice that the event is of. `write_first`, when the prompt is known,
+    // and `write_end` of each choice may be NULL; `write_last` ends a stream that went well, `write_error`
+    // one that did not; `write_whole` is the one answer of a request without stream (generate_whole).
+    void (*write_first)(struct generation *g, struct strbuf *out);
     void (*write_piece)(struct generation *g, const struct piece *p, struct strbuf *out);
+    void (*write_end)(struct generation *g, struct strbuf *out);
     void (*write_last)(struct generation *g, struct strbuf *out);
-    void (*write_whole)(struct generation *g, const struct piece *all, struct strbuf *out);
+    void (*write_whole)(struct generation *g, struct strbuf *out);
     // A line that clients skip, while the request waits; NULL: the dialect has none.
     void (*write_comment)(struct slice text, struct strbuf *out);
     void (*write_error)(struct generation *g, const struct err *err, struct strbuf *out);
 };
 
 struct kept_logprobs; // all of a whole answer
+
+struct choice {
+    struct generation *g;
+    uint32_t index;
+    // with the lock of the generation
+    struct job *job; // dropped by choice_end(), or by who sent the cancellation
+    bool is_ended, is_cancel_sent;
+    // on the host's thread
+    uint32_t n_pieces; // written so far
+    uint32_t n_generated;
+    uint32_t stop_i; // 1 + index of the stop string that was found
+    enum done_reason reason;
+    size_t n_characters; // sent so far; kept by dialects that count them
+    struct strbuf text;
+    struct kept_logprobs *logprobs;
+};
+
+struct vector { // of an input
+    float *at;
+    uint32_t n;
+};
 
 struct generation {
     struct app *app;
@@ -64,11 +93,14 @@ struct generation {
     const char *peer;
     char blob_digest[80]; // of its model, once known
 
+    struct choice *choices; // made at the submission
+    uint32_t n_choices;
+    struct choice *at; // whose event it is
+
     pthread_mutex_t lock;
-    struct job *job; // dropped by end(), or by who sent the cancellation
-    bool is_ended;
+    uint32_t n_open;   // choices that have not ended
     bool is_cancelled; // somebody asked
-    bool is_cancel_sent;
+    atomic_bool is_end_logged;
 
     int64_t queue_ns, load_ns; // waited for a slot, and for the model; as the latest event said
     int64_t start_ns, prompt_ns, first_token_ns; // monotonic; prompt_ns: the prompt was accepted
@@ -76,17 +108,18 @@ struct generation {
     bool has_drawn_seed;
     uint64_t seed;
 
-    bool is_streaming; // the stream has begun
-    bool is_cut;       // the client read too slowly
-    uint32_t n_pieces; // written so far
-    uint32_t n_prompt, n_cached, n_truncated, n_generated;
-    enum done_reason reason;
+    bool is_streaming;                                     // the stream has begun
+    bool is_cut;                                           // the client read too slowly
+    bool has_failed;                                       // of one choice: the others are not heard any more
+    uint32_t n_done;                                       // choices that ended well
+    uint32_t n_prompt, n_cached, n_truncated, n_generated; // n_generated: of all choices
+    uint32_t n_events; // written so far; kept by dialects that number them
     int64_t prompt_eval_ns, eval_ns;
     uint32_t *ids; // wants_ids: prompt, then generated
     size_t n_ids, ids_capacity;
-    size_t n_characters; // sent so far; kept by dialects that count them
-    struct strbuf out, text;
-    struct kept_logprobs *logprobs;
+    struct vector *vectors; // one for each of ask.inputs
+    size_t vectors_bytes;
+    struct strbuf out;
 };
 
 // A handler's whole work for a route of generation.
@@ -94,6 +127,8 @@ void generate_start(struct app *app, struct http_request *r, const struct dialec
 
 // ---- For dialects ----
 int64_t generate_elapsed_ns(const struct generation *g);
+// All that a choice said; valid until the next event.
+struct piece generate_whole(const struct choice *c);
 // "stop", "length", "load", "unload"
 const char *generate_reason_text(enum done_reason reason);
 
@@ -101,15 +136,17 @@ const char *generate_reason_text(enum done_reason reason);
 struct generation *generation_new(struct app *app, struct http_request *r, const struct dialect *d);
 void generation_ref(struct generation *g);
 void generation_unref(void *generation);
+void generation_make_choices(struct generation *g, uint32_t n);
 void generation_end(struct generation *g); // the work is over; drops its reference
+void choice_end(struct choice *c);         // one choice is; the last one ends the generation
 void generation_log_admission(const struct generation *g, const struct params *p); // NULL: a load
 // At the level debug; the order of these lines is the order in which a model's requests began to run.
 void generation_log_start(const struct generation *g);
 void generation_log_refusal(const struct generation *g, const struct err *err);
-void generation_log_end(const struct generation *g, const char *outcome, const struct err *err);
+void generation_log_end(struct generation *g, const char *outcome, const struct err *err); // once
 
 // ---- Clients that go (leave.c) ----
 void leave_on_gone(void *generation, struct http_request *r); // http_gone_fn
 void leave_send(
-    struct generation *g); // cancels the job if the client is known to be gone; not inside an event
-void leave_from_event(struct generation *g); // the stream cannot be written any more; inside an event
+    struct generation *g); // cancels the jobs if the client is known to be gone; not inside an event
+void leave_from_event(struct generation *g); // nothing more can be written; inside an event

@@ -2,8 +2,8 @@
 // A generation as an object: its references, its end, its two lines in the log. One reference is the HTTP
 // request's (its user pointer), one the work's (from the start until generation_end()), so that neither the
 // client leaving nor the last event can free it under the other. generation_end() is called exactly once, by
-// whoever sees the work end: a failure before submission, the last event, or a cancellation that the host
-// handed over.
+// whoever sees the work end: a failure before submission, or the last of its choices to end, which each does
+// by its last event or by a cancellation that the host handed over.
 #include "server/generate.h"
 
 #include <stdlib.h>
@@ -26,15 +26,26 @@ struct generation *generation_new(struct app *app, struct http_request *r, const
     g->id = atomic_fetch_add(&app->last_id, 1) + 1;
     g->start_ns = clock_monotonic_ns();
     g->created_s = clock_wall_ns() / NS_PER_S;
-    g->logprobs = kept_new();
     strbuf_init(&g->out, MAX_OUT_BYTES);
-    strbuf_init(&g->text, MAX_TEXT_BYTES);
     pthread_mutex_init(&g->lock, NULL);
     atomic_init(&g->refs, 2);
     http_request_set_user(r, g, generation_unref);
     request_id_read(app, r, g->request_id);
     request_client(app, r, g->client);
     return g;
+}
+
+void generation_make_choices(struct generation *g, uint32_t n)
+{
+    g->choices = xcalloc(n, sizeof *g->choices);
+    g->n_choices = g->n_open = n;
+    for (uint32_t i = 0; i < n; i++) {
+        struct choice *c = &g->choices[i];
+        c->g = g;
+        c->index = i;
+        c->logprobs = kept_new();
+        strbuf_init(&c->text, MAX_TEXT_BYTES);
+    }
 }
 
 void generation_ref(struct generation *g)
@@ -47,10 +58,16 @@ void generation_unref(void *user)
     struct generation *g = user;
     if (atomic_fetch_sub(&g->refs, 1) != 1)
         return;
+    for (size_t i = 0; g->vectors && i < json_array_size(g->ask.inputs); i++)
+        free(g->vectors[i].at);
+    free(g->vectors);
+    for (uint32_t i = 0; i < g->n_choices; i++) {
+        kept_free(g->choices[i].logprobs);
+        strbuf_fini(&g->choices[i].text);
+    }
+    free(g->choices);
     ask_fini(&g->ask);
-    kept_free(g->logprobs);
     strbuf_fini(&g->out);
-    strbuf_fini(&g->text);
     free(g->ids);
     pthread_mutex_destroy(&g->lock);
     free(g);
@@ -59,19 +76,38 @@ void generation_unref(void *user)
 void generation_end(struct generation *g)
 {
     struct http_request *http = g->http;
-    struct job *job = NULL;
-    pthread_mutex_lock(&g->lock);
-    g->is_ended = true;
-    if (!g->is_cancel_sent) { // else leave.c drops it, after host_cancel
-        job = g->job;
-        g->job = NULL;
-    }
-    pthread_mutex_unlock(&g->lock);
-    if (job)
-        job_unref(job);
     g->http = NULL;
     http_request_unref(http);
     generation_unref(g);
+}
+
+void choice_end(struct choice *c)
+{
+    struct generation *g = c->g;
+    struct job *job = NULL;
+    pthread_mutex_lock(&g->lock);
+    c->is_ended = true;
+    if (!c->is_cancel_sent) { // else leave.c drops it, after host_cancel
+        job = c->job;
+        c->job = NULL;
+    }
+    bool is_last = --g->n_open == 0;
+    pthread_mutex_unlock(&g->lock);
+    if (job)
+        job_unref(job);
+    if (!is_last)
+        return;
+    atomic_fetch_sub(&g->app->n_generations, 1);
+    generation_end(g);
+}
+
+struct piece generate_whole(const struct choice *c)
+{
+    struct piece all = {.text = strbuf_slice(&c->text)};
+    size_t n = 0;
+    all.logprobs = kept_items(c->logprobs, &n);
+    all.n_logprobs = (uint32_t)n;
+    return all;
 }
 
 int64_t generate_elapsed_ns(const struct generation *g)
@@ -115,6 +151,10 @@ void generation_log_admission(const struct generation *g, const struct params *p
     log_add_text(&l, "remote", g->peer);
     log_add_bool(&l, "stream", g->ask.stream);
     log_add_int(&l, "queued", host_queue_depth(g->app->host));
+    if (g->n_choices > 1)
+        log_add_int(&l, "choices", g->n_choices);
+    if (g->ask.unread[0])
+        log_add_text(&l, "ignored", g->ask.unread);
     if (p)
         add_sampling(&l, p);
     log_end(&l);
@@ -130,8 +170,10 @@ void generation_log_start(const struct generation *g)
     log_end(&l);
 }
 
-void generation_log_end(const struct generation *g, const char *outcome, const struct err *err)
+void generation_log_end(struct generation *g, const char *outcome, const struct err *err)
 {
+    if (atomic_exchange(&g->is_end_logged, true))
+        return;
     struct log_line l = begin_line(g, LOG_INFO, "request ended");
     log_add_text(&l, "outcome", outcome);
     log_add_int(&l, "status", err ? err_http_status(err->code) : 200);

@@ -45,6 +45,20 @@ static const struct knob knobs[] = {
     {"use_mmap", KNOB_UNUSED_BOOL, 0},
 };
 
+static const struct knob *find(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(knobs); i++)
+        if (strcmp(knobs[i].name, name) == 0)
+            return &knobs[i];
+    return NULL;
+}
+
+bool knobs_is_honoured(const char *name)
+{
+    const struct knob *k = find(name);
+    return k && k->type != KNOB_UNUSED_INT && k->type != KNOB_UNUSED_BOOL;
+}
+
 static int wrong_type(const char *name, const char *expected, struct err *err)
 {
     return err_set(err, ERR_INTERNAL, "option \"%s\" must be of type %s", name, expected);
@@ -151,10 +165,7 @@ int knobs_apply(struct request *r, bool *has_seed, const json_t *options, struct
         return 0;
     json_object_foreach((json_t *)options, key, value)
     {
-        const struct knob *k = NULL;
-        for (size_t i = 0; i < COUNT_OF(knobs) && !k; i++)
-            if (strcmp(knobs[i].name, key) == 0)
-                k = &knobs[i];
+        const struct knob *k = find(key);
         if (!k)
             log_debug("server", "option \"%s\" is not known and ignored", key);
         else if (!json_is_null(value) && apply_one(r, has_seed, k, value, err) != 0)

@@ -13,5 +13,7 @@
 // `has_seed` becomes true when a seed was given. A wrong type fails with ERR_INTERNAL and Ollama's words, for
 // which its server answers 500. Unknown names are logged, no more.
 int knobs_apply(struct request *r, bool *has_seed, const json_t *options, struct err *err);
+// Whether an option of that name changes anything here.
+bool knobs_is_honoured(const char *name);
 // Draws a seed; below 2^53, so that every JSON reader can give it back.
 uint64_t knobs_draw_seed(void);

@@ -1,29 +1,38 @@
 // SPDX-License-Identifier: MIT
-// A client that leaves: the host is told once, when there is a job to cancel, by whoever comes second of the
-// two that must have happened (the job is known, the client is gone). Who tells the host drops the job.
+// A client that leaves: of each choice the host is told once, when there is a job to cancel, by whoever comes
+// second of the two that must have happened (the job is known, the client is gone). Who tells the host drops
+// the job. What is left of a generation after one of its choices failed goes the same way.
 #include "server/generate.h"
 
 #include "server/worker.h"
 
-void leave_send(struct generation *g)
+static void cancel(struct choice *c)
 {
+    struct generation *g = c->g;
     struct app *app = g->app;
-    if (!app_enter(app)) // a host that goes gives the last event itself
-        return;
     pthread_mutex_lock(&g->lock);
-    struct job *job = g->is_cancelled && !g->is_cancel_sent ? g->job : NULL;
-    g->is_cancel_sent |= job != NULL;
+    struct job *job = g->is_cancelled && !c->is_cancel_sent ? c->job : NULL;
+    c->is_cancel_sent |= job != NULL;
     pthread_mutex_unlock(&g->lock);
     if (job && host_cancel(app->host, job)) {
         struct err left = {0};
         err_set(&left, ERR_CANCELLED, "the client left");
-        host_read_waits(app->host, job, &g->queue_ns, &g->load_ns);
+        if (g->n_choices == 1) // else its other choices may write these
+            host_read_waits(app->host, job, &g->queue_ns, &g->load_ns);
         generation_log_end(g, "cancelled", &left);
-        atomic_fetch_sub(&app->n_generations, 1);
-        generation_end(g);
+        choice_end(c);
     }
     if (job)
         job_unref(job);
+}
+
+void leave_send(struct generation *g)
+{
+    struct app *app = g->app;
+    if (!app_enter(app)) // a host that goes gives the last events itself
+        return;
+    for (uint32_t i = 0; i < g->n_choices; i++)
+        cancel(&g->choices[i]);
     app_leave(app);
 }
 

@@ -15,7 +15,7 @@ void ollama_write_head(struct json_writer *w, const struct generation *g)
 
 void ollama_write_reason(struct json_writer *w, const struct generation *g)
 {
-    json_member_text(w, "done_reason", generate_reason_text(g->reason));
+    json_member_text(w, "done_reason", generate_reason_text(g->at->reason));
 }
 
 static void member_unless_zero(struct json_writer *w, const char *key, int64_t value)
@@ -26,7 +26,7 @@ static void member_unless_zero(struct json_writer *w, const char *key, int64_t v
 
 static bool has_metrics(const struct generation *g)
 {
-    return g->reason == DONE_STOP || g->reason == DONE_LENGTH;
+    return g->at->reason == DONE_STOP || g->at->reason == DONE_LENGTH;
 }
 
 void ollama_write_metrics(struct json_writer *w, const struct generation *g)

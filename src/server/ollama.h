@@ -7,6 +7,10 @@
 
 extern const struct dialect ollama_generate_dialect;
 extern const struct dialect ollama_chat_dialect;
+extern const struct dialect ollama_embed_dialect;      // embed.c
+extern const struct dialect ollama_embeddings_dialect; // embed.c
+extern const struct dialect ollama_tokenize_dialect;   // tokens.c
+extern const struct dialect ollama_detokenize_dialect; // tokens.c
 
 // "model" and "created_at", the first members of every reply.
 void ollama_write_head(struct json_writer *w, const struct generation *g);

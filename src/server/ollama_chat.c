@@ -14,9 +14,11 @@ static int read_body(struct ask *a, struct err *err)
     }
     ask_read_ollama(a, &f);
     if (a->is_empty) {
-        a->stream = a->is_render_only = false; // the answer to loading is one object
+        a->stream = false; // the answer to loading is one object
+        a->task = TASK_GENERATE;
         a->needs = 0;
     }
+    ask_note_unread(a, &f, "");
     return f.failed ? -1 : 0;
 }
 
@@ -41,12 +43,12 @@ static void write_piece(struct generation *g, const struct piece *p, struct strb
     strbuf_push_char(out, '\n');
 }
 
-static void write_whole(struct generation *g, const struct piece *all, struct strbuf *out)
+static void write_object(struct generation *g, const struct piece *all, struct strbuf *out)
 {
     struct json_writer w = json_writer_make(out);
     json_begin_object(&w);
     ollama_write_head(&w, g);
-    if (g->ask.is_render_only) {
+    if (g->ask.task == TASK_RENDER) {
         write_message(&w, "", slice_of(""));
         ollama_write_rendered(&w, all);
         return;
@@ -60,9 +62,15 @@ static void write_whole(struct generation *g, const struct piece *all, struct st
     json_end_object(&w);
 }
 
+static void write_whole(struct generation *g, struct strbuf *out)
+{
+    struct piece all = generate_whole(g->at);
+    write_object(g, &all, out);
+}
+
 static void write_last(struct generation *g, struct strbuf *out)
 {
-    write_whole(g, &(struct piece){.text = slice_of("")}, out);
+    write_object(g, &(struct piece){.text = slice_of("")}, out);
     strbuf_push_char(out, '\n');
 }
 

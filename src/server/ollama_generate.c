@@ -4,25 +4,6 @@
 
 #include "base/mem.h"
 
-static void read_context(struct ask *a, struct fields *f)
-{
-    const json_t *list = fields_array(f, "context", "[]int");
-    for (size_t i = 0; list && i < json_array_size(list); i++) {
-        const json_t *id = json_array_get(list, i);
-        if (!json_is_integer(id)) {
-            fields_refuse_type(f, "context", id, "int");
-            return;
-        }
-        if (json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX) {
-            err_set(fields_fail(f), ERR_INVALID, "context: %lld is no token id",
-                    (long long)json_integer_value(id));
-            return;
-        }
-    }
-    if (list && json_array_size(list) > 0)
-        a->context = json_incref((json_t *)list);
-}
-
 static int read_body(struct ask *a, struct err *err)
 {
     struct fields f = fields_open(a->body, "GenerateRequest", err);
@@ -33,15 +14,17 @@ static int read_body(struct ask *a, struct err *err)
     a->has_system = fields_text(&f, "system", &a->system);
     fields_text(&f, "template", &a->template_text);
     fields_bool(&f, "raw", &a->is_raw);
-    read_context(a, &f);
+    ask_read_ids(a, &f, "context");
     if (!fields_is_empty(fields_array(&f, "images", "[]api.ImageData")))
         a->needs |= NEED_VISION;
     ask_read_ollama(a, &f);
     a->is_empty = a->prompt.n == 0;
     if (a->is_empty) {
-        a->stream = a->is_render_only = false; // the answer to loading is one object
+        a->stream = false; // the answer to loading is one object
+        a->task = TASK_GENERATE;
         a->needs = 0;
     }
+    ask_note_unread(a, &f, "");
     return f.failed ? -1 : 0;
 }
 
@@ -68,12 +51,12 @@ static void write_context(struct json_writer *w, const struct generation *g)
     json_end_array(w);
 }
 
-static void write_whole(struct generation *g, const struct piece *all, struct strbuf *out)
+static void write_object(struct generation *g, const struct piece *all, struct strbuf *out)
 {
     struct json_writer w = json_writer_make(out);
     json_begin_object(&w);
     ollama_write_head(&w, g);
-    if (g->ask.is_render_only) {
+    if (g->ask.task == TASK_RENDER) {
         json_member_text(&w, "response", "");
         ollama_write_rendered(&w, all);
         return;
@@ -88,9 +71,15 @@ static void write_whole(struct generation *g, const struct piece *all, struct st
     json_end_object(&w);
 }
 
+static void write_whole(struct generation *g, struct strbuf *out)
+{
+    struct piece all = generate_whole(g->at);
+    write_object(g, &all, out);
+}
+
 static void write_last(struct generation *g, struct strbuf *out)
 {
-    write_whole(g, &(struct piece){.text = slice_of("")}, out);
+    write_object(g, &(struct piece){.text = slice_of("")}, out);
     strbuf_push_char(out, '\n');
 }
 

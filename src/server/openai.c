@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The parameters that both of OpenAI's routes take, and the members that both write. Every parameter of
 // OpenAI's reference is in one of three groups: honoured, known to be only a hint or a label, or refused by
-// name unless it asks for what happens anyway.
+// name unless it asks for what happens anyway. What no reference knows is told in a header (ask_note_unread).
 #include "server/openai.h"
 
 #include <inttypes.h>
@@ -11,7 +11,7 @@
 #include "base/mem.h"
 
 // ---- Refusals ----
-enum idle { IDLE_EMPTY, IDLE_ONE, IDLE_WORDS, IDLE_FALSE };
+enum idle { IDLE_EMPTY, IDLE_WORDS, IDLE_FALSE };
 
 struct refused {
     const char *name;
@@ -20,9 +20,6 @@ struct refused {
 };
 
 static const struct refused refused[] = {
-    {"n", IDLE_ONE, {0}},
-    {"best_of", IDLE_ONE, {0}},
-    {"logit_bias", IDLE_EMPTY, {0}},
     {"tools", IDLE_EMPTY, {0}},
     {"functions", IDLE_EMPTY, {0}},
     {"tool_choice", IDLE_WORDS, {"none", "auto"}},
@@ -33,12 +30,20 @@ static const struct refused refused[] = {
     {"verbosity", IDLE_WORDS, {"medium"}},
     {"store", IDLE_FALSE, {0}},
     {"echo", IDLE_FALSE, {0}},
+    {"service_tier", IDLE_WORDS, {"auto", "default"}},
 };
+
+// Labels, and hints for a cache that is always there. Without tools none is called in parallel.
+static const char *const labels[] = {"user",
+                                     "metadata",
+                                     "safety_identifier",
+                                     "prompt_cache_key",
+                                     "prompt_cache_retention",
+                                     "parallel_tool_calls",
+                                     NULL};
 
 static bool is_idle(const struct refused *r, const json_t *v)
 {
-    if (r->idle == IDLE_ONE)
-        return json_is_integer(v) && json_integer_value(v) == 1;
     if (r->idle == IDLE_EMPTY)
         return fields_is_empty(v) && !json_is_false(v);
     if (r->idle == IDLE_FALSE)
@@ -54,8 +59,7 @@ static void refuse_unhonoured(struct fields *f)
     for (size_t i = 0; i < COUNT_OF(refused); i++) {
         const json_t *v = fields_find(f, refused[i].name);
         if (v && !is_idle(&refused[i], v))
-            err_set(fields_fail(f), ERR_INVALID, "drover does not support \"%s\" yet%s", refused[i].name,
-                    refused[i].idle == IDLE_ONE ? " with another value than 1" : "");
+            err_set(fields_fail(f), ERR_INVALID, "drover does not support \"%s\" yet", refused[i].name);
     }
     const json_t *modalities = fields_find(f, "modalities");
     bool is_text =
@@ -112,18 +116,66 @@ static void read_stop(struct ask *a, struct fields *f)
     }
 }
 
+static void read_choices(struct ask *a, struct fields *f)
+{
+    int64_t n = 1, best_of = 0;
+    fields_int(f, "n", &n);
+    if (n < 1 || n > ASK_MAX_CHOICES)
+        err_set(fields_fail(f), ERR_INVALID, "n must be between 1 and %d", ASK_MAX_CHOICES);
+    if (fields_int(f, "best_of", &best_of) && best_of != n)
+        err_set(fields_fail(f), ERR_INVALID, "drover does not support \"best_of\" other than \"n\" yet");
+    a->n_choices = (uint32_t)n;
+}
+
+static bool is_token_id(const char *text)
+{
+    return text[0] && strlen(text) <= 9 && strspn(text, "0123456789") == strlen(text);
+}
+
+static void read_biases(struct ask *a, struct fields *f)
+{
+    const char *id;
+    json_t *bias;
+    json_t *all = (json_t *)fields_object(f, "logit_bias", "map[string]float64");
+    if (!all || json_object_size(all) == 0)
+        return;
+    if (json_object_size(all) > REQUEST_MAX_BIASES)
+        err_set(fields_fail(f), ERR_INVALID, "logit_bias has more than %d members", REQUEST_MAX_BIASES);
+    json_object_foreach(all, id, bias)
+    {
+        double value = json_is_number(bias) ? json_number_value(bias) : 1000;
+        if (!is_token_id(id))
+            err_set(fields_fail(f), ERR_INVALID, "logit_bias: \"%.40s\" is no token id", id);
+        if (!(value >= -100 && value <= 100))
+            err_set(fields_fail(f), ERR_INVALID,
+                    "logit_bias: the bias of \"%.40s\" must be between -100 and 100", id);
+    }
+    a->biases = json_incref(all);
+}
+
+static void read_stream_options(struct ask *a, struct fields *f)
+{
+    const json_t *options = fields_object(f, "stream_options", "openai.StreamOptions");
+    bool obfuscates = false;
+    if (!options)
+        return;
+    struct fields s = fields_open(options, "StreamOptions", f->err);
+    fields_bool(&s, "include_usage", &a->include_usage);
+    if (fields_bool(&s, "include_obfuscation", &obfuscates) && obfuscates)
+        err_set(fields_fail(&s), ERR_INVALID, "drover does not support \"include_obfuscation\" yet");
+    ask_note_unread(a, &s, "stream_options.");
+    f->failed |= s.failed;
+}
+
 void openai_read_common(struct ask *a, struct fields *f)
 {
     int64_t seed = 0;
     a->options = json_object();
     a->truncate = TRUNCATE_REFUSE;
     ask_read_stream(a, f, false);
-    const json_t *stream_options = fields_object(f, "stream_options", "openai.StreamOptions");
-    if (stream_options) {
-        struct fields s = fields_open(stream_options, "StreamOptions", f->err);
-        fields_bool(&s, "include_usage", &a->include_usage);
-        f->failed |= s.failed;
-    }
+    read_stream_options(a, f);
+    read_choices(a, f);
+    read_biases(a, f);
     read_max_tokens(a, f);
     if (fields_int(f, "seed", &seed))
         json_object_set_new(a->options, "seed", json_integer(seed));
@@ -133,6 +185,7 @@ void openai_read_common(struct ask *a, struct fields *f)
     read_number(a, f, "frequency_penalty", false);
     read_number(a, f, "presence_penalty", false);
     refuse_unhonoured(f);
+    fields_accept(f, labels);
 }
 
 // ---- Replies ----
@@ -148,9 +201,9 @@ void openai_write_head(struct json_writer *w, const struct generation *g, const 
     json_member_text(w, "system_fingerprint", "fp_ollama"); // as clients of Ollama know it
 }
 
-void openai_write_reason(struct json_writer *w, const struct generation *g)
+void openai_write_reason(struct json_writer *w, const struct choice *c)
 {
-    json_member_text(w, "finish_reason", !g ? NULL : g->reason == DONE_LENGTH ? "length" : "stop");
+    json_member_text(w, "finish_reason", !c ? NULL : c->reason == DONE_LENGTH ? "length" : "stop");
 }
 
 void openai_write_usage(struct json_writer *w, const struct generation *g)

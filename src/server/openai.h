@@ -7,21 +7,22 @@
 
 extern const struct dialect openai_chat_dialect;
 extern const struct dialect openai_completions_dialect;
+extern const struct dialect openai_embeddings_dialect; // embed.c
 
 // stream, stream_options, max_tokens, seed, stop, temperature, top_p, penalties into a->options (Ollama's
-// names), and the refusal of what is not honoured.
+// names), choices, biases, and the refusal of what is not honoured.
 void openai_read_common(struct ask *a, struct fields *f);
 // "id", "object", "created", "model", "system_fingerprint": the first members of every reply.
 void openai_write_head(struct json_writer *w, const struct generation *g, const char *id_prefix,
                        const char *object);
-void openai_write_reason(struct json_writer *w,
-                         const struct generation *g); // "finish_reason"; g == NULL: null
+void openai_write_reason(struct json_writer *w, const struct choice *c); // "finish_reason"; NULL: null
 void openai_write_usage(struct json_writer *w, const struct generation *g);
 void openai_write_own(struct json_writer *w, const struct generation *g); // "seed" if it was drawn here
 // An event of a stream is `data: JSON` and an empty line.
 void openai_begin_event(struct strbuf *out);
 void openai_end_event(struct strbuf *out);
-// The end of a stream that went well: a chunk with the usage if it was asked for, then data: [DONE].
+// The end of a stream, after that of its choices, that went well: a chunk with the usage if it was asked for,
+// then data: [DONE].
 void openai_end_stream(struct strbuf *out, struct generation *g, const char *id_prefix, const char *object);
 void openai_write_comment(struct slice text, struct strbuf *out);
 void openai_write_error(struct generation *g, const struct err *err, struct strbuf *out);

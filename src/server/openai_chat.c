@@ -70,6 +70,8 @@ static void read_message(struct ask *a, struct fields *f, const json_t *value)
         role = slice_of("system");
     ask_push_message(a->messages, role, strbuf_slice(&text));
     strbuf_fini(&text);
+    fields_accept(&m, (const char *const[]){"refusal", "annotations", NULL});
+    ask_note_unread(a, &m, "messages.");
     f->failed |= m.failed;
 }
 
@@ -112,6 +114,7 @@ static int read_body(struct ask *a, struct err *err)
     if (top < 0 || top > PARAMS_MAX_TOP_LOGPROBS)
         err_set(fields_fail(&f), ERR_INVALID, "top_logprobs must be between 0 and 20");
     a->top_logprobs = (int32_t)top;
+    ask_note_unread(a, &f, "");
     return f.failed ? -1 : 0;
 }
 
@@ -138,7 +141,7 @@ static void write_chunk(struct generation *g, const struct piece *p, bool is_fir
     json_key(&w, "choices");
     json_begin_array(&w);
     json_begin_object(&w);
-    json_member_int(&w, "index", 0);
+    json_member_int(&w, "index", g->at->index);
     json_key(&w, "delta");
     json_begin_object(&w);
     if (is_first)
@@ -146,7 +149,7 @@ static void write_chunk(struct generation *g, const struct piece *p, bool is_fir
     if (p)
         json_member_slice(&w, "content", p->text);
     json_end_object(&w);
-    openai_write_reason(&w, is_last ? g : NULL);
+    openai_write_reason(&w, is_last ? g->at : NULL);
     if (p)
         write_logprobs(&w, p);
     json_end_object(&w);
@@ -159,35 +162,46 @@ static void write_chunk(struct generation *g, const struct piece *p, bool is_fir
 
 static void write_piece(struct generation *g, const struct piece *p, struct strbuf *out)
 {
-    write_chunk(g, p, g->n_pieces == 0, false, out);
+    write_chunk(g, p, g->at->n_pieces == 0, false, out);
+}
+
+static void write_end(struct generation *g, struct strbuf *out)
+{
+    struct piece empty = {.text = slice_of("")};
+    if (g->at->n_pieces == 0)
+        write_chunk(g, &empty, true, false, out);
+    write_chunk(g, NULL, false, true, out);
 }
 
 static void write_last(struct generation *g, struct strbuf *out)
 {
-    struct piece empty = {.text = slice_of("")};
-    if (g->n_pieces == 0)
-        write_chunk(g, &empty, true, false, out);
-    write_chunk(g, NULL, false, true, out);
     openai_end_stream(out, g, "chatcmpl", "chat.completion.chunk");
 }
 
-static void write_whole(struct generation *g, const struct piece *all, struct strbuf *out)
+static void write_choice(struct json_writer *w, const struct choice *c)
+{
+    struct piece all = generate_whole(c);
+    json_begin_object(w);
+    json_member_int(w, "index", c->index);
+    json_key(w, "message");
+    json_begin_object(w);
+    json_member_text(w, "role", "assistant");
+    json_member_slice(w, "content", all.text);
+    json_end_object(w);
+    openai_write_reason(w, c);
+    write_logprobs(w, &all);
+    json_end_object(w);
+}
+
+static void write_whole(struct generation *g, struct strbuf *out)
 {
     struct json_writer w = json_writer_make(out);
     json_begin_object(&w);
     openai_write_head(&w, g, "chatcmpl", "chat.completion");
     json_key(&w, "choices");
     json_begin_array(&w);
-    json_begin_object(&w);
-    json_member_int(&w, "index", 0);
-    json_key(&w, "message");
-    json_begin_object(&w);
-    json_member_text(&w, "role", "assistant");
-    json_member_slice(&w, "content", all->text);
-    json_end_object(&w);
-    openai_write_reason(&w, g);
-    write_logprobs(&w, all);
-    json_end_object(&w);
+    for (uint32_t i = 0; i < g->n_choices; i++)
+        write_choice(&w, &g->choices[i]);
     json_end_array(&w);
     openai_write_usage(&w, g);
     openai_write_own(&w, g);
@@ -205,6 +219,7 @@ const struct dialect openai_chat_dialect = {
     .errors = ERRORS_OPENAI,
     .read = read_body,
     .write_piece = write_piece,
+    .write_end = write_end,
     .write_last = write_last,
     .write_whole = write_whole,
     .write_comment = openai_write_comment,

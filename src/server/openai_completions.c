@@ -27,6 +27,7 @@ static int read_body(struct ask *a, struct err *err)
     openai_read_common(a, &f);
     read_logprobs(a, &f);
     a->is_empty = a->prompt.n == 0;
+    ask_note_unread(a, &f, "");
     return f.failed ? -1 : 0;
 }
 
@@ -83,18 +84,15 @@ static void write_logprobs(struct json_writer *w, const struct piece *p, size_t 
     json_end_object(w);
 }
 
-static void write_choice(struct json_writer *w, const struct generation *g, const struct piece *p,
+static void write_choice(struct json_writer *w, const struct choice *c, const struct piece *p, bool is_last,
                          size_t offset)
 {
-    json_key(w, "choices");
-    json_begin_array(w);
     json_begin_object(w);
     json_member_slice(w, "text", p->text);
-    json_member_int(w, "index", 0);
-    openai_write_reason(w, g);
+    json_member_int(w, "index", c->index);
+    openai_write_reason(w, is_last ? c : NULL);
     write_logprobs(w, p, offset);
     json_end_object(w);
-    json_end_array(w);
 }
 
 static void write_no_usage(struct json_writer *w, const struct generation *g)
@@ -110,7 +108,10 @@ static void write_chunk(struct generation *g, const struct piece *p, bool is_las
     struct json_writer w = json_writer_make(out);
     json_begin_object(&w);
     openai_write_head(&w, g, "cmpl", "text_completion");
-    write_choice(&w, is_last ? g : NULL, p, g->n_characters);
+    json_key(&w, "choices");
+    json_begin_array(&w);
+    write_choice(&w, g->at, p, is_last, g->at->n_characters);
+    json_end_array(&w);
     write_no_usage(&w, g);
     if (is_last)
         openai_write_own(&w, g);
@@ -121,21 +122,31 @@ static void write_chunk(struct generation *g, const struct piece *p, bool is_las
 static void write_piece(struct generation *g, const struct piece *p, struct strbuf *out)
 {
     write_chunk(g, p, false, out);
-    g->n_characters += count_characters(p->text);
+    g->at->n_characters += count_characters(p->text);
+}
+
+static void write_end(struct generation *g, struct strbuf *out)
+{
+    write_chunk(g, &(struct piece){.text = slice_of("")}, true, out);
 }
 
 static void write_last(struct generation *g, struct strbuf *out)
 {
-    write_chunk(g, &(struct piece){.text = slice_of("")}, true, out);
     openai_end_stream(out, g, "cmpl", "text_completion");
 }
 
-static void write_whole(struct generation *g, const struct piece *all, struct strbuf *out)
+static void write_whole(struct generation *g, struct strbuf *out)
 {
     struct json_writer w = json_writer_make(out);
     json_begin_object(&w);
     openai_write_head(&w, g, "cmpl", "text_completion");
-    write_choice(&w, g, all, 0);
+    json_key(&w, "choices");
+    json_begin_array(&w);
+    for (uint32_t i = 0; i < g->n_choices; i++) {
+        struct piece all = generate_whole(&g->choices[i]);
+        write_choice(&w, &g->choices[i], &all, true, 0);
+    }
+    json_end_array(&w);
     openai_write_usage(&w, g);
     openai_write_own(&w, g);
     json_end_object(&w);
@@ -152,6 +163,7 @@ const struct dialect openai_completions_dialect = {
     .errors = ERRORS_OPENAI,
     .read = read_body,
     .write_piece = write_piece,
+    .write_end = write_end,
     .write_last = write_last,
     .write_whole = write_whole,
     .write_comment = openai_write_comment,

@@ -153,10 +153,51 @@ def test_openai_errors(ai):
     with pytest.raises(openai.NotFoundError) as e:
         ai.chat.completions.create(model="nope", messages=ASK)
     assert "model 'nope' not found" in str(e.value)
-    for more in ({"n": 2}, {"logit_bias": {"1": 1}}, {"response_format": {"type": "json_object"}}, {"tools": [{"type": "function", "function": {"name": "f"}}]}):
+    for more in ({"n": 200}, {"logit_bias": {"x": 1}}, {"logit_bias": {"999999": 1}}, {"response_format": {"type": "json_object"}}, {"tools": [{"type": "function", "function": {"name": "f"}}]}):
         with pytest.raises(openai.BadRequestError) as e:
             ai.chat.completions.create(model=MODEL, messages=ASK, **more)
         assert next(iter(more)) in str(e.value)
+
+
+def test_openai_several_choices_are_what_single_ones_would_be(ai):
+    """n sequences of one prompt: each as a request of its own with its seed would answer, whole and as a stream."""
+    body = {"model": MODEL, "messages": ASK, "temperature": 1.2, "max_tokens": 12, "logprobs": True}
+    whole = ai.chat.completions.create(**body, n=3, seed=7)
+    assert [c.index for c in whole.choices] == [0, 1, 2] and len({c.message.content for c in whole.choices}) > 1
+    assert whole.usage.completion_tokens == sum(len(c.logprobs.content) + (c.finish_reason == "stop") for c in whole.choices)
+    for choice in whole.choices:
+        assert ai.chat.completions.create(**body, seed=7 + choice.index).choices[0].message.content == choice.message.content
+    texts, reasons = ["", "", ""], {}
+    chunks = list(ai.chat.completions.create(**body, n=3, seed=7, stream=True, stream_options={"include_usage": True}))
+    for c in (choice for chunk in chunks for choice in chunk.choices):
+        assert c.index not in reasons, "nothing comes after a choice's end"
+        texts[c.index] += c.delta.content or ""
+        if c.finish_reason:
+            reasons[c.index] = c.finish_reason
+    assert texts == [c.message.content for c in whole.choices] and reasons == {c.index: c.finish_reason for c in whole.choices}
+    assert chunks[-1].usage == whole.usage or chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    both = ai.completions.create(model=MODEL, prompt="Hello", max_tokens=4, n=2, best_of=2, seed=1)
+    assert [c.index for c in both.choices] == [0, 1]
+
+
+def test_openai_logit_bias(ai):
+    """A bias of 100 makes a token certain, one of -100 impossible; the probabilities that are told are the model's own."""
+    body = {"model": MODEL, "messages": ASK, "temperature": 0, "max_tokens": 3, "logprobs": True, "seed": 1}
+    plain = ai.chat.completions.create(**body).choices[0]
+    forced = ai.chat.completions.create(**body, logit_bias={"260": 100}).choices[0]
+    assert [t.token for t in forced.logprobs.content] == [" the"] * 3 and forced.logprobs.content[0].logprob < -1
+    ids = json.loads(ai._client.post(str(ai.base_url).replace("/v1/", "/api/tokenize"), json={"model": MODEL, "text": plain.logprobs.content[0].token}).text)["tokens"]
+    other = ai.chat.completions.create(**body, logit_bias={str(ids[0]): -100}).choices[0]
+    assert other.logprobs.content[0].token != plain.logprobs.content[0].token
+
+
+def test_what_means_nothing_is_told(smollm):
+    """A member that no reference of the API knows is named in a header; so is an option that this server decides by itself."""
+    body = {"model": MODEL, "messages": ASK, "max_tokens": 1, "wheels": 4, "user": "ada"}
+    assert smollm.post("/v1/chat/completions", body).headers["X-Ignored-Parameters"] == "wheels"
+    reply = smollm.post("/api/generate", {"model": MODEL, "prompt": "x", "stream": False, "a\r\nb": 1, "options": {"num_predict": 1, "num_batch": 64, "mirostat": 2}})
+    assert reply.headers["X-Ignored-Parameters"] == "options.num_batch, options.mirostat, a??b"
+    assert smollm.post("/api/generate", {"model": MODEL, "prompt": "x", "stream": False, "options": {"num_predict": 1}}).headers["X-Ignored-Parameters"] is None
 
 
 # ---- npm ollama ----

@@ -219,6 +219,15 @@ struct job *host_submit(struct host *h, const struct host_submission *s, struct 
     return j;
 }
 
+int host_submit_all(struct host *h, const struct host_submission *s, size_t n, struct job **jobs,
+                    struct err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((jobs[i] = host_submit(h, &s[i], err)) == NULL)
+            return -1; // the script lets all in or none
+    return 0;
+}
+
 bool host_cancel(struct host *h, struct job *j)
 {
     bool is_mine = false;

@@ -137,8 +137,10 @@ static void parameters_are_honoured(void **state)
 static void what_is_not_honoured_is_refused(void **state)
 {
     static const char *const cases[][2] = {
-        {"\"n\":2", "drover does not support \"n\" yet with another value than 1"},
-        {"\"logit_bias\":{\"1\":2}", "drover does not support \"logit_bias\" yet"},
+        {"\"n\":129", "n must be between 1 and 128"},
+        {"\"best_of\":2", "drover does not support \"best_of\" other than \"n\" yet"},
+        {"\"logit_bias\":{\"1\":200}", "logit_bias: the bias of \"1\" must be between -100 and 100"},
+        {"\"logit_bias\":{\"one\":2}", "logit_bias: \"one\" is no token id"},
         {"\"tools\":[{}]", "drover does not support \"tools\" yet"},
         {"\"tool_choice\":\"required\"", "drover does not support \"tool_choice\" yet"},
         {"\"functions\":[{}]", "drover does not support \"functions\" yet"},
