@@ -17,11 +17,12 @@ const struct args_flag key_flags[] = {
     {NULL},
 };
 
+// The file has no secret in it, and a service that runs as another user has to read it.
 static int append(const char *path, const char *line, struct err *err)
 {
     char text[KEY_LINE_BYTES + 1];
     int n = snprintf(text, sizeof text, "%s\n", line);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     bool is_written = fd >= 0 && write(fd, text, (size_t)n) == n;
     int error = errno;
     if (fd >= 0)

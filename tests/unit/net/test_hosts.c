@@ -45,6 +45,12 @@ static void every_form_is_understood(void **state)
         {"http://[fe80::1]:81/x", "http://[fe80::1]:81/x", false},
         {"http://", "http://127.0.0.1:80", false},
         {"0.0.0.0", "http://0.0.0.0:11434", false},
+        {"unix:///run/drover.sock", "unix:///run/drover.sock", false},
+        {" \"unix:///a/b:80/\" ", "unix:///a/b:80/", false},
+        {"UNIX:/run/x", "unix:///run/x", false},
+        {"unix:x.sock", "unix://x.sock", false},
+        {"unix://", "unix://", false},
+        {"unixhost:80", "http://unixhost:80", false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char url[HOSTS_URL_BYTES];
