@@ -92,6 +92,10 @@ def check_scheduler_long():
             env=dict(os.environ, SCHED_CORPUS=str(ROOT / "tests/data/sched"), SCHED_EVENTS="100000000", SCHED_SEED="1000000"))
 
 
+def check_fuzz(seconds):
+    run(f"fuzz targets, {seconds} s each", [sys.executable, "tools/fuzz.py", str(seconds)])
+
+
 # Real models: too slow under a sanitizer. The tiny models run the same code.
 SLOW = {"accuracy", "invariance", "real_model"}
 
@@ -109,6 +113,7 @@ def main():
         if meson_build("build-clang", env={"CC": "clang-14"}):
             check_tidy("build-clang")
         sanitizer_run("build-tsan", "thread", SLOW, {"TSAN_OPTIONS": "halt_on_error=1"})
+        check_fuzz(600 if args.long else 60)
     if args.long:
         check_scheduler_long()
     print(f"{len(FAILED)} gates failed" + (": " + ", ".join(FAILED) if FAILED else ""))

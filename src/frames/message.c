@@ -117,7 +117,9 @@ void runner_stats_encode(const struct runner_stats *s, struct strbuf *out)
     pack_i64(out, s->step_ns);
     for (int i = 0; i <= HISTOGRAM_MAX_BOUNDS; i++)
         pack_u64(out, s->step_width.counts[i]);
-    pack_u64(out, (uint64_t)s->step_width.sum); // of whole numbers
+    uint64_t sum;
+    memcpy(&sum, &s->step_width.sum, sizeof sum);
+    pack_u64(out, sum);
 }
 
 int runner_stats_decode(struct runner_stats *s, const void *bytes, size_t n, struct err *err)
@@ -133,7 +135,8 @@ int runner_stats_decode(struct runner_stats *s, const void *bytes, size_t n, str
     s->step_ns = unpack_i64(&c);
     for (int i = 0; i <= HISTOGRAM_MAX_BOUNDS; i++)
         s->step_width.counts[i] = cursor_u64(&c);
-    s->step_width.sum = (double)cursor_u64(&c);
+    uint64_t sum = cursor_u64(&c);
+    memcpy(&s->step_width.sum, &sum, sizeof sum);
     return whole(&c, "statistics", err);
 }
 
