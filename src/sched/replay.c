@@ -227,7 +227,8 @@ static int do_token(struct replay *p, const char *line, struct err *err)
 static int do_finished(struct replay *p, const char *line, struct err *err)
 {
     struct sched_request *r = find_request(p, line);
-    if (r == NULL)
+    bool runs = r != NULL && (r->place == SCHED_RUNNING || (r->place == SCHED_WAITING && r->was_started));
+    if (!runs) // the scheduler would not hear of it, and keep the request
         return broken(line, err);
     sched_on_finished(p->s, r, p->now_ns);
     if (p->hooks.finished != NULL)
