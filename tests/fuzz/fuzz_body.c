@@ -12,10 +12,9 @@
 #include "text/template.h"
 
 static const struct dialect *const dialects[] = {
-    &ollama_generate_dialect,
-    &ollama_chat_dialect,
-    &openai_chat_dialect,
-    &openai_completions_dialect,
+    &ollama_generate_dialect,    &ollama_chat_dialect,       &openai_chat_dialect,
+    &openai_completions_dialect, &ollama_embed_dialect,      &ollama_embeddings_dialect,
+    &ollama_tokenize_dialect,    &ollama_detokenize_dialect, &openai_embeddings_dialect,
 };
 
 static void render(const struct request *r)
