@@ -4,10 +4,10 @@ import json
 import re
 
 import pytest
-import yaml
 
 from served import ROOT, Server, tiny_store
 
+yaml = pytest.importorskip("yaml")
 schemathesis = pytest.importorskip("schemathesis")
 hypothesis = pytest.importorskip("hypothesis")
 
