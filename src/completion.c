@@ -3,6 +3,7 @@
 // Names of models are asked of the server each time (`list --json`), of loaded ones for `stop` (`ps --json`).
 // Which operands are models is read from the table's own words: MODEL, SOURCE. The build installs what this
 // prints. Main thread.
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ static enum operand operand_of(const struct command *c)
         return OPERAND_MODEL;
     if (begins(text, "FILE") || begins(text, "TRACE"))
         return OPERAND_FILE;
-    return strchr(text, '|') != NULL ? OPERAND_WORD : OPERAND_NONE; // "bash|zsh|fish"
+    return islower((unsigned char)text[0]) ? OPERAND_WORD : OPERAND_NONE; // "bash|zsh|fish"
 }
 
 // Whether what may come first may come again: "MODEL...".
@@ -240,10 +241,10 @@ static void put_zsh_operands(const struct command *c)
     const char *which = repeats(c) || strcmp(c->name, "cp") == 0 ? "*" : "1";
     switch (operand_of(c)) {
     case OPERAND_MODEL:
-        printf(" \\\n            '%s:model:_drover_models list'", which);
+        printf(" \\\n            '%s:model: _drover_models list'", which);
         break;
     case OPERAND_LOADED:
-        printf(" \\\n            '%s:model:_drover_models ps'", which);
+        printf(" \\\n            '%s:model: _drover_models ps'", which);
         break;
     case OPERAND_FILE:
         printf(" \\\n            '1:file:_files'");

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `meson install` puts in place: the program, its manual pages, units for systemd, an example of drover.conf."""
+"""What `meson install` puts in place: the program, its manual pages, completions, units for systemd, an example of drover.conf."""
 import pathlib
 import re
 import shutil
@@ -50,6 +50,12 @@ def test_the_manual_has_every_command_flag_and_option(installed, tmp_path):
         assert option == "config" or "\n%s\n" % option.replace("-", "_") in page, option
     for setting in ("parallel", "context", "kv_type", "keep_alive", "pin", "preload", "threads"):
         assert "\n%s\n" % setting in page
+
+
+def test_completions_are_where_shells_look(installed):
+    for shell, place in (("bash", "bash-completion/completions/drover"), ("zsh", "zsh/site-functions/_drover"), ("fish", "fish/vendor_completions.d/drover.fish")):
+        told = subprocess.run([PROGRAM, "completion", shell], capture_output=True, check=True).stdout
+        assert len(told) > 1000 and (installed / "share" / place).read_bytes() == told
 
 
 @pytest.mark.skipif(not shutil.which("groff"), reason="groff is not there")

@@ -357,3 +357,107 @@ def test_one_answer_on_a_terminal(terminal, server):
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+def test_save_makes_a_model(terminal, server):
+    server.routes["/api/chat"] = (200, says("got it", chat=True))
+    server.routes["/api/create"] = lambda body: (200, [{"status": "writing manifest"}, {"status": "success"}])
+    child = terminal()
+    for typed, shown in [("/save", "Usage: /save <model>"), ("/set system Be kind.", "Set system message"), ("/set parameter seed 7", "Set parameter"),
+                         ("hi", "got it"), ("/save mine", "Created new model 'mine'")]:
+        prompt(child)
+        child.send(typed + "\r")
+        child.expect_exact("\n")
+        child.expect_exact(shown)
+    assert server.bodies("/api/create") == [{"model": "mine", "from": "m", "system": "Be kind.", "parameters": {"seed": 7},
+                                             "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "got it"}]}]
+    server.routes["/api/create"] = (400, {"error": "invalid model name"})
+    prompt(child)
+    child.send("/save a/b/c/d/e\r")
+    child.expect_exact("Error: invalid model name")
+    prompt(child)
+    leave(child)
+
+
+def test_format_and_thinking_are_set(terminal, server):
+    server.routes["/api/chat"] = lambda body: (200, [{"message": {"role": "assistant", "content": "", "thinking": "hm"}, "done": False}, *says("{}", chat=True)])
+    child = terminal()
+    for typed, shown in [("/set format", "/set format json"), ("/set format json", "Set format to 'json' mode."), ("/set think often", "Unknown level 'often'"),
+                         ("/set think high", "Set 'think' mode to 'high'."), ("one", "...done thinking."), ("/set noformat", "Disabled format."),
+                         ("/set think", "Set 'think' mode."), ("two", "{}"), ("/set nothink", "Set 'nothink' mode."), ("three", "{}")]:
+        prompt(child)
+        child.send(typed + "\r")
+        child.expect_exact("\n")
+        child.expect_exact(shown)
+    prompt(child)
+    leave(child)
+    assert [(b.get("format"), b.get("think")) for b in server.bodies("/api/chat")] == [("json", "high"), (None, True), (None, False)]
+    assert server.bodies("/api/chat")[1]["messages"][1] == {"role": "assistant", "content": "{}", "thinking": "hm"}
+
+
+@pytest.mark.parametrize("flags, more, shown", [([], {}, "\x1b[38;5;245mThinking...\r\nhm\r\n...done thinking.\r\n\r\n\x1b[0myes"),
+                                                ([], {"NO_COLOR": "1"}, "Thinking...\r\nhm\r\n...done thinking.\r\n\r\nyes"), (["--hidethinking"], {}, "yes")])
+def test_thinking_is_grey(terminal, server, flags, more, shown):
+    server.routes["/api/generate"] = (200, [{"thinking": "hm", "response": ""}, *says("yes")])
+    child = terminal(*flags, "why?", **more)
+    child.expect(pexpect.EOF)
+    assert child.before.rpartition("\x1b[K")[2] == shown + "\r\n"
+
+
+def test_an_image_is_refused_by_name(terminal, server, tmp_path):
+    server.routes["/api/chat"] = (200, says("fine", chat=True))
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    child = terminal()
+    prompt(child)
+    child.send("what is ~/cat.png?\r")
+    child.expect_exact('Error: "m" does not support images: %s/cat.png' % tmp_path)
+    prompt(child)
+    child.send("never mind\r")
+    child.expect_exact("fine")
+    prompt(child)
+    leave(child)
+    assert [b["messages"] for b in server.bodies("/api/chat")] == [[{"role": "user", "content": "never mind"}]]
+
+
+def test_history_keeps_a_hundred_lines_and_no_line_twice_in_a_row(terminal, server, tmp_path):
+    server.routes["/api/chat"] = (200, says("got it", chat=True))
+    path = tmp_path / ".local/state/drover/history"
+    path.parent.mkdir(parents=True)
+    path.write_text("_HiStOrY_V2_\n" + "".join("old\\040line\\040%d\n" % i for i in range(200)))
+    child = terminal()
+    for text in ("same line", "same line", "other"):
+        prompt(child)
+        child.send(text + "\r")
+        child.expect_exact("got it")
+    prompt(child)
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    kept = path.read_text().splitlines()[1:]
+    assert len(kept) == 100 and "old\\040line\\0400" not in kept
+    assert kept[-2:] == ["same\\040line", "other"] and kept.count("same\\040line") == 1
+
+
+def test_the_wrap_follows_a_new_width(terminal, server):
+    sent, resized = [], []
+
+    def words():
+        for i in range(60):
+            if i == 30:
+                sent.append(1)
+                while not resized:
+                    time.sleep(0.02)
+            yield {"message": {"role": "assistant", "content": "word%02d " % i}, "done": False}
+        yield {"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop"}
+
+    server.routes["/api/chat"] = lambda body: (200, words())
+    child = terminal(columns=60)
+    prompt(child)
+    child.send("go\r")
+    child.expect_exact("word29")
+    child.setwinsize(40, 25)
+    resized.append(1)
+    child.expect_exact("word59")
+    lines = [line for line in child.before.replace("\r\n", "\n").split("\n") if "word3" in line or "word4" in line]
+    assert max(line.count("word") for line in lines[1:]) <= 4
+    prompt(child)
+    leave(child)

@@ -7,6 +7,7 @@
 static const struct args_flag flags[] = {{"verbose", 'v', ARGS_SWITCH, NULL, "say more"},
                                          {"keepalive", 0, ARGS_TEXT, "D", "stay"},
                                          {"top", 't', ARGS_UINT, "N", "how many"},
+                                         {"think", 0, ARGS_MAYBE, "[=LEVEL]", "think"},
                                          {NULL}};
 
 enum { MAX_WORDS = 12 };
@@ -43,6 +44,22 @@ static void flags_and_operands_mix(void **state)
         assert_int_equal(args_uint(&a, "top", 9), 3);
         args_fini(&a);
     }
+}
+
+static void a_value_may_be_left_out(void **state)
+{
+    struct args a;
+    struct err err;
+    assert_int_equal(parse(&a, &err, WORDS("--think", "m")), 0); // the next word is none of its
+    assert_string_equal(args_text(&a, "think"), "");
+    assert_int_equal(a.n_operands, 1);
+    args_fini(&a);
+    assert_int_equal(parse(&a, &err, WORDS("--think=high", "m")), 0);
+    assert_string_equal(args_text(&a, "think"), "high");
+    args_fini(&a);
+    assert_int_equal(parse(&a, &err, WORDS("m")), 0);
+    assert_null(args_text(&a, "think"));
+    args_fini(&a);
 }
 
 static void two_dashes_end_the_flags(void **state)
@@ -112,8 +129,8 @@ static void options_are_flags_too(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(flags_and_operands_mix), cmocka_unit_test(two_dashes_end_the_flags),
-        cmocka_unit_test(what_is_wrong_is_said), cmocka_unit_test(help_is_always_known),
-        cmocka_unit_test(options_are_flags_too)};
+        cmocka_unit_test(flags_and_operands_mix),   cmocka_unit_test(a_value_may_be_left_out),
+        cmocka_unit_test(two_dashes_end_the_flags), cmocka_unit_test(what_is_wrong_is_said),
+        cmocka_unit_test(help_is_always_known),     cmocka_unit_test(options_are_flags_too)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
