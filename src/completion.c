@@ -39,6 +39,11 @@ static bool repeats(const struct command *c)
     return end - c->operands > 3 && strncmp(end - 3, "...", 3) == 0;
 }
 
+static enum args_kind option_kind(enum option_id id)
+{
+    return options_type(id) == OPTION_BOOL ? ARGS_MAYBE : ARGS_TEXT;
+}
+
 static void put_dashed(const char *name)
 {
     for (; *name; name++)
@@ -86,6 +91,8 @@ static void put_bash_valued(const struct command *c)
             printf(" -%c ", f->letter);
     }
     for (int i = 0; c->takes_options && i < OPTION_COUNT; i++) {
+        if (option_kind((enum option_id)i) == ARGS_MAYBE)
+            continue;
         fputs(" --", stdout);
         put_dashed(options_name((enum option_id)i));
         putchar(' ');
@@ -301,7 +308,7 @@ static void print_zsh(void)
             put_zsh_flag(c->flags[k].name, c->flags[k].letter, c->flags[k].kind, c->flags[k].value,
                          c->flags[k].help);
         for (int k = 0; c->takes_options && k < OPTION_COUNT; k++)
-            put_zsh_flag(options_name((enum option_id)k), 0, ARGS_TEXT, NULL,
+            put_zsh_flag(options_name((enum option_id)k), 0, option_kind((enum option_id)k), NULL,
                          options_help((enum option_id)k));
         put_zsh_flag("help", 'h', ARGS_SWITCH, NULL, "this text");
         put_zsh_operands(c);
@@ -380,7 +387,7 @@ static void print_fish(void)
             put_fish_flag(c, c->flags[k].name, c->flags[k].letter, c->flags[k].kind, c->flags[k].value,
                           c->flags[k].help);
         for (int k = 0; c->takes_options && k < OPTION_COUNT; k++)
-            put_fish_flag(c, options_name((enum option_id)k), 0, ARGS_TEXT, NULL,
+            put_fish_flag(c, options_name((enum option_id)k), 0, option_kind((enum option_id)k), NULL,
                           options_help((enum option_id)k));
         put_fish_operands(c);
     }

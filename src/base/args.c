@@ -43,16 +43,17 @@ static void fill_tables(struct tables *t, const struct args_flag *flags, bool wi
     t->longs[n++] = (struct option){"help", no_argument, NULL, 'h'};
     for (int i = 0; flags != NULL && flags[i].name != NULL; i++) {
         assert(i < ARGS_MAX_FLAGS);
-        static const int has_arg[] = {[ARGS_SWITCH] = no_argument,
+        static const int has_arg[] = {[ARGS_SWITCH] = optional_argument,
                                       [ARGS_TEXT] = required_argument,
                                       [ARGS_UINT] = required_argument,
                                       [ARGS_MAYBE] = optional_argument};
         static const char *const marks[] = {
-            [no_argument] = "", [required_argument] = ":", [optional_argument] = "::"};
+            [ARGS_SWITCH] = "", [ARGS_TEXT] = ":", [ARGS_UINT] = ":", [ARGS_MAYBE] = "::"};
         int has = has_arg[flags[i].kind];
         t->longs[n++] = (struct option){flags[i].name, has, NULL, FIRST_FLAG + i};
         if (flags[i].letter != 0)
-            s += (size_t)snprintf(t->shorts + s, sizeof t->shorts - s, "%c%s", flags[i].letter, marks[has]);
+            s += (size_t)snprintf(t->shorts + s, sizeof t->shorts - s, "%c%s", flags[i].letter,
+                                  marks[flags[i].kind]);
     }
     for (int i = 0; with_options && i < OPTION_COUNT; i++) {
         dashed(options_name((enum option_id)i), t->names[i]);
@@ -80,7 +81,12 @@ static int take_value(struct args *a, int i, const char *text, struct err *err)
         if (text[0] < '0' || text[0] > '9' || *end != 0 || errno == ERANGE)
             return err_set(err, ERR_INVALID, "--%s: \"%s\" is not a whole number from 0", f->name, text);
     }
-    a->values[i] = text != NULL ? text : "";
+    bool is_switch = f->kind == ARGS_SWITCH && text != NULL;
+    if (is_switch && strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+        return err_set(err, ERR_INVALID, "flag takes no value: --%s=%s", f->name, text);
+    if (is_switch)
+        text = text[0] == 't' ? "" : NULL;
+    a->values[i] = text != NULL || is_switch ? text : "";
     return 0;
 }
 
@@ -88,8 +94,6 @@ static int refuse(int code, const char *word, struct err *err)
 {
     if (code == ':')
         return err_set(err, ERR_INVALID, "flag needs a value: %s", word);
-    if (optopt >= FIRST_FLAG) // known, but "=value" on a switch
-        return err_set(err, ERR_INVALID, "flag takes no value: %s", word);
     return err_set(err, ERR_INVALID, "unknown flag: %s", word);
 }
 

@@ -11,7 +11,7 @@
 #include "base/err.h"
 
 enum args_kind {
-    ARGS_SWITCH, // --verbose
+    ARGS_SWITCH, // --verbose; also --verbose=true, and =false as if it were not given
     ARGS_TEXT,   // --keepalive 5m
     ARGS_UINT,   // --top 5: a whole number from 0
     ARGS_MAYBE,  // --think or --think=high: the value only behind "="; none reads as ""

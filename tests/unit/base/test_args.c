@@ -57,8 +57,12 @@ static void a_value_may_be_left_out(void **state)
     assert_int_equal(parse(&a, &err, WORDS("--think=high", "m")), 0);
     assert_string_equal(args_text(&a, "think"), "high");
     args_fini(&a);
-    assert_int_equal(parse(&a, &err, WORDS("m")), 0);
+    assert_int_equal(parse(&a, &err, WORDS("m", "-v", "--verbose=false")), 0);
     assert_null(args_text(&a, "think"));
+    assert_false(args_has(&a, "verbose"));
+    args_fini(&a);
+    assert_int_equal(parse(&a, &err, WORDS("m", "--verbose=true")), 0);
+    assert_true(args_has(&a, "verbose"));
     args_fini(&a);
 }
 
