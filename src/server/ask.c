@@ -42,7 +42,7 @@ void ask_read_stream(struct ask *a, struct fields *f, bool by_default)
 }
 
 // As many names as there is room for, each once.
-static void note(struct ask *a, const char *prefix, const char *name)
+void ask_note(struct ask *a, const char *prefix, const char *name)
 {
     char text[96];
     size_t n = strlen(a->unread);
@@ -62,7 +62,7 @@ void ask_note_unread(struct ask *a, const struct fields *f, const char *prefix)
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)f->object, key, value) if (!json_is_null(value) && !fields_is_read(f, key))
-        note(a, prefix, key);
+        ask_note(a, prefix, key);
 }
 
 static void note_options(struct ask *a)
@@ -70,7 +70,7 @@ static void note_options(struct ask *a)
     const char *key;
     json_t *value;
     json_object_foreach(a->options, key, value) if (!json_is_null(value) && !knobs_is_honoured(key))
-        note(a, "options.", key);
+        ask_note(a, "options.", key);
 }
 
 void ask_read_options(struct ask *a, struct fields *f)
@@ -180,7 +180,7 @@ void ask_read_ollama(struct ask *a, struct fields *f)
     else
         a->truncate = a->is_chat ? TRUNCATE_OLD_TURNS : TRUNCATE_REFUSE;
     if (fields_bool(f, "shift", &flag) && flag) // the answer ends with "length" at the end of the context
-        note(a, "", "shift");
+        ask_note(a, "", "shift");
     flag = false;
     if (fields_bool(f, "_debug_render_only", &flag) && flag) {
         a->task = TASK_RENDER;

@@ -67,6 +67,8 @@ void ask_read_keep_alive(struct ask *a, struct fields *f);
 void ask_read_options(struct ask *a, struct fields *f);
 // An array of token ids into a->context; true when it is there.
 bool ask_read_ids(struct ask *a, struct fields *f, const char *name);
+// Notes one such name.
+void ask_note(struct ask *a, const char *prefix, const char *name);
 // To be called when everything is read: what a body has besides is told to its client, in a header.
 void ask_note_unread(struct ask *a, const struct fields *f, const char *prefix);
 // Ollama's messages: content is a string.

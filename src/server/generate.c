@@ -40,7 +40,7 @@ static void begin_stream(struct generation *g)
     if (g->is_streaming || !g->ask.stream)
         return;
     g->is_streaming = true;
-    if (g->dialect->errors == ERRORS_OPENAI) {
+    if (g->dialect->errors != ERRORS_OLLAMA) {
         http_add_header(g->http, "Cache-Control", "no-cache");
         http_add_header(g->http, "X-Accel-Buffering", "no");
     }

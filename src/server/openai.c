@@ -153,7 +153,7 @@ static void read_biases(struct ask *a, struct fields *f)
     a->biases = json_incref(all);
 }
 
-static void read_stream_options(struct ask *a, struct fields *f)
+void openai_read_stream_options(struct ask *a, struct fields *f)
 {
     const json_t *options = fields_object(f, "stream_options", "openai.StreamOptions");
     bool obfuscates = false;
@@ -173,7 +173,7 @@ void openai_read_common(struct ask *a, struct fields *f)
     a->options = json_object();
     a->truncate = TRUNCATE_REFUSE;
     ask_read_stream(a, f, false);
-    read_stream_options(a, f);
+    openai_read_stream_options(a, f);
     read_choices(a, f);
     read_biases(a, f);
     read_max_tokens(a, f);

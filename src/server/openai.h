@@ -8,10 +8,12 @@
 extern const struct dialect openai_chat_dialect;
 extern const struct dialect openai_completions_dialect;
 extern const struct dialect openai_embeddings_dialect; // embed.c
+extern const struct dialect openai_responses_dialect;
 
 // stream, stream_options, max_tokens, seed, stop, temperature, top_p, penalties into a->options (Ollama's
 // names), choices, biases, and the refusal of what is not honoured.
 void openai_read_common(struct ask *a, struct fields *f);
+void openai_read_stream_options(struct ask *a, struct fields *f);
 // "id", "object", "created", "model", "system_fingerprint": the first members of every reply.
 void openai_write_head(struct json_writer *w, const struct generation *g, const char *id_prefix,
                        const char *object);

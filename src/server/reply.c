@@ -3,7 +3,9 @@
 // before.
 #include "server/reply.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/mem.h"
 #include "json/writer.h"
@@ -15,10 +17,53 @@ static const char *openai_type(int status)
                                            : "api_error";
 }
 
+static const char *anthropic_type(int status)
+{
+    switch (status) {
+    case 400:
+        return "invalid_request_error";
+    case 401:
+        return "authentication_error";
+    case 403:
+        return "permission_error";
+    case 404:
+        return "not_found_error";
+    case 413:
+        return "request_too_large";
+    case 503:
+        return "overloaded_error";
+    default:
+        return "api_error";
+    }
+}
+
+static void write_anthropic(struct json_writer *w, int status, const char *message)
+{
+    unsigned char bytes[12] = {0};
+    char id[4 + 2 * sizeof bytes + 1] = "req_";
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        memset(bytes, 0, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(id + 4 + 2 * i, 3, "%02x", bytes[i]);
+    json_begin_object(w);
+    json_member_text(w, "type", "error");
+    json_key(w, "error");
+    json_begin_object(w);
+    json_member_text(w, "type", anthropic_type(status));
+    json_member_text(w, "message", message);
+    json_end_object(w);
+    json_member_text(w, "request_id", id);
+    json_end_object(w);
+}
+
 void reply_write_error(struct strbuf *out, enum error_shape shape, const struct err *err, const char *code)
 {
     const char *message = err->message[0] ? err->message : err_text(err->code);
     struct json_writer w = json_writer_make(out);
+    if (shape == ERRORS_ANTHROPIC) {
+        write_anthropic(&w, err_http_status(err->code), message);
+        return;
+    }
     json_begin_object(&w);
     json_key(&w, "error");
     if (shape == ERRORS_OLLAMA) {

@@ -7,8 +7,9 @@
 #include "net/http.h"
 
 enum error_shape {
-    ERRORS_OLLAMA, // {"error":"..."}
-    ERRORS_OPENAI, // {"error":{"message","type","param","code"}}
+    ERRORS_OLLAMA,    // {"error":"..."}
+    ERRORS_OPENAI,    // {"error":{"message","type","param","code"}}
+    ERRORS_ANTHROPIC, // {"type":"error","error":{"type","message"},"request_id"}
 };
 
 #define REPLY_JSON "application/json; charset=utf-8"

@@ -11,6 +11,7 @@
 #include "base/strbuf.h"
 #include "net/cors.h"
 #include "server/access.h"
+#include "server/anthropic.h"
 #include "server/app.h"
 #include "server/generate.h"
 #include "server/health.h"
@@ -73,6 +74,9 @@ static const struct route routes[] = {
     {"/v1/embeddings", NULL, &openai_embeddings_dialect, METHOD_POST, 0},
     {"/v1/chat/completions", NULL, &openai_chat_dialect, METHOD_POST, 0},
     {"/v1/completions", NULL, &openai_completions_dialect, METHOD_POST, 0},
+    {"/v1/responses", NULL, &openai_responses_dialect, METHOD_POST, 0},
+    {"/v1/messages", NULL, &anthropic_messages_dialect, METHOD_POST, 0},
+    {"/v1/messages/count_tokens", NULL, &anthropic_count_dialect, METHOD_POST, 0},
     {"/v1/models", openai_models, NULL, METHOD_GET, 0},
     {"/v1/models/", openai_model, NULL, METHOD_GET, 0},
 };

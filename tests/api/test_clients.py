@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The real client libraries against the real program and SmolLM2: PyPI ollama and openai, npm ollama."""
+"""The real client libraries against the real program and SmolLM2: PyPI ollama, openai, anthropic, langchain-ollama and litellm, npm ollama, openai and
+@ai-sdk/openai-compatible."""
 import json
 import pathlib
 import shutil
@@ -200,11 +201,97 @@ def test_what_means_nothing_is_told(smollm):
     assert smollm.post("/api/generate", {"model": MODEL, "prompt": "x", "stream": False, "options": {"num_predict": 1}}).headers["X-Ignored-Parameters"] is None
 
 
-# ---- npm ollama ----
-def test_npm_ollama(smollm):
+# ---- PyPI anthropic ----
+@pytest.fixture(scope="module")
+def claude(smollm):
+    anthropic = pytest.importorskip("anthropic")
+    return anthropic.Anthropic(base_url=smollm.url, api_key="none", max_retries=0)
+
+
+def test_anthropic_whole_stream_and_count(claude):
+    body = {"model": MODEL, "messages": ASK, "max_tokens": 24, "temperature": 0, "system": [{"type": "text", "text": "Answer briefly."}]}
+    whole = claude.messages.create(**body)
+    assert whole.content[0].type == "text" and "Paris" in whole.content[0].text
+    assert whole.stop_reason in ("end_turn", "max_tokens") and whole.usage.output_tokens > 0
+    with claude.messages.stream(**body) as stream:
+        assert "".join(stream.text_stream) == whole.content[0].text
+        last = stream.get_final_message()
+    assert (last.usage.input_tokens, last.usage.output_tokens, last.stop_reason) == (whole.usage.input_tokens, whole.usage.output_tokens, whole.stop_reason)
+    del body["max_tokens"], body["temperature"]
+    assert claude.messages.count_tokens(**body).input_tokens == whole.usage.input_tokens
+
+
+def test_anthropic_names_the_stop_sequence(claude):
+    reply = claude.messages.create(model=MODEL, messages=ASK, max_tokens=24, temperature=0, stop_sequences=["xyzzy", "Paris"])
+    assert (reply.stop_reason, reply.stop_sequence) == ("stop_sequence", "Paris")
+
+
+def test_anthropic_errors_and_leaving(claude, smollm):
+    import anthropic
+    with pytest.raises(anthropic.NotFoundError) as e:
+        claude.messages.create(model="nope", messages=ASK, max_tokens=1)
+    assert "model 'nope' not found" in str(e.value)
+    with pytest.raises(anthropic.BadRequestError) as e:
+        claude.messages.create(model=MODEL, messages=ASK, max_tokens=1, tools=[{"name": "f", "input_schema": {"type": "object"}}])
+    assert "tools" in str(e.value)
+    with claude.messages.stream(model=MODEL, messages=ASK, max_tokens=2000) as stream:
+        next(iter(stream.text_stream))
+    smollm.wait_idle()
+
+
+# ---- PyPI openai: responses ----
+def test_openai_responses(ai):
+    body = {"model": MODEL, "input": [{"role": "user", "content": [{"type": "input_text", "text": ASK[0]["content"]}]}], "instructions": "Answer briefly.",
+            "temperature": 0, "max_output_tokens": 24}
+    whole = ai.responses.create(**body)
+    assert "Paris" in whole.output_text and whole.status == "completed" and whole.usage.output_tokens > 0
+    events = list(ai.responses.create(**body, stream=True))
+    assert [e.sequence_number for e in events] == list(range(len(events)))
+    assert events[0].type == "response.created" and events[-1].type == "response.completed"
+    assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == whole.output_text == events[-1].response.output_text
+    for more in ({"store": True}, {"previous_response_id": "resp_1"}, {"background": True}):
+        with pytest.raises(openai.BadRequestError) as e:
+            ai.responses.create(**body, **more)
+        assert next(iter(more)) in str(e.value)
+
+
+# ---- PyPI langchain-ollama ----
+def test_langchain_ollama(smollm):
+    langchain = pytest.importorskip("langchain_ollama")
+    llm = langchain.ChatOllama(model=MODEL, base_url=smollm.url, temperature=0, seed=1, num_predict=24)
+    whole = llm.invoke(ASK[0]["content"])
+    assert "Paris" in whole.content and whole.usage_metadata["output_tokens"] > 0
+    assert "".join(c.content for c in llm.stream(ASK[0]["content"])) == whole.content
+    vectors = langchain.OllamaEmbeddings(model=MODEL, base_url=smollm.url).embed_documents(["a cat", "a dog"])
+    assert len(vectors) == 2 and len(vectors[0]) > 100
+    with pytest.raises(Exception, match="not found"):
+        langchain.ChatOllama(model="nope", base_url=smollm.url).invoke("x")
+    stream = langchain.ChatOllama(model=MODEL, base_url=smollm.url, num_predict=2000).stream("Tell me everything.")
+    next(stream)
+    stream.close()
+    smollm.wait_idle()
+
+
+# ---- PyPI litellm ----
+@pytest.mark.parametrize("provider", ["ollama", "ollama_chat", "openai"])
+def test_litellm(smollm, provider):
+    litellm = pytest.importorskip("litellm")
+    base = smollm.url + "/v1" if provider == "openai" else smollm.url
+    body = {"model": "%s/%s" % (provider, MODEL), "messages": ASK, "api_base": base, "api_key": "none", "temperature": 0, "max_tokens": 24, "seed": 1}
+    whole = litellm.completion(**body)
+    assert "Paris" in whole.choices[0].message.content
+    text = "".join(c.choices[0].delta.content or "" for c in litellm.completion(**body, stream=True))
+    assert text == whole.choices[0].message.content
+    with pytest.raises(Exception, match="not found"):
+        litellm.completion(**{**body, "model": provider + "/nope"})
+
+
+# ---- npm ----
+@pytest.mark.parametrize("script, package", [("ollama.mjs", "ollama"), ("openai.mjs", "openai"), ("ai-sdk.mjs", "@ai-sdk/openai-compatible")])
+def test_npm(smollm, script, package):
     node = shutil.which("node")
-    if not node or not (CLIENTS / "node_modules" / "ollama").exists():
+    if not node or not (CLIENTS / "node_modules" / package).exists():
         pytest.skip("node or the npm packages of tests/clients are not installed")
-    done = subprocess.run([node, "ollama.mjs", smollm.url, MODEL], cwd=CLIENTS, capture_output=True, check=False, timeout=300)
+    done = subprocess.run([node, script, smollm.url, MODEL], cwd=CLIENTS, capture_output=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
     assert done.stdout.decode().splitlines()[-1] == "ok"

@@ -14,10 +14,10 @@ CASES = [json.loads(line) for line in gzip.decompress((DATA / "ollama" / "cases.
 
 # Members whose values vary with the time, the machine or the model's rounding.
 VARYING = {"created_at", "modified_at", "total_duration", "load_duration", "prompt_eval_duration", "eval_duration", "eval_count", "context", "response",
-           "content", "text", "id", "created", "logprob", "token", "bytes", "logprobs", "done_reason", "finish_reason", "usage", "version", "model_info",
+           "content", "text", "id", "created", "created_at", "completed_at", "item_id", "stop_reason", "logprob", "token", "bytes", "logprobs", "done_reason", "finish_reason", "usage", "version", "model_info",
            "tensors", "modelfile", "digest", "size", "capabilities", "parent_model"}
 # Members that drover adds.
-ADDED = {"drover", "prompt_tokens_details", "seed", "truncated"}
+ADDED = {"drover", "prompt_tokens_details", "seed", "truncated", "stop_sequence"}
 
 def body_of(case):
     return case.get("body") if isinstance(case.get("body"), dict) else {}
@@ -82,7 +82,7 @@ def difference(case):
 def values(text, content_type):
     """The JSON values of an answer."""
     if "event-stream" in content_type:
-        return [json.loads(e[6:]) for e in text.split("\n\n") if e and e != "data: [DONE]"]
+        return [json.loads(e[e.index("data: ") + 6:]) for e in text.split("\n\n") if e and e != "data: [DONE]"]
     if "ndjson" in content_type:
         return [json.loads(line) for line in text.splitlines()]
     return [json.loads(text)] if "json" in content_type else [text]
@@ -112,6 +112,7 @@ def same_error(expected, got):
     """Texts of Go's JSON decoder need not be equal, but a field that one names the other names too."""
     a = json.loads(expected)["error"]
     b = json.loads(got)["error"]
+    assert list(json.loads(expected)) == list(json.loads(got))
     if isinstance(a, dict):
         assert list(a) == list(b) and a["type"] == b["type"]
         a, b = a["message"], b["message"]
