@@ -153,22 +153,6 @@ static void replace(char **text, const char *with)
     *text = xstrdup(with != NULL ? with : "");
 }
 
-// Series of metrics are told apart by it: another file under a known name (after a pull), or another KV type,
-// gets a name of its own.
-static char *unused_name(const struct host *h, const char *wanted)
-{
-    char name[256];
-    snprintf(name, sizeof name, "%.240s", wanted);
-    for (unsigned n = 2;; n++) {
-        bool is_used = false;
-        LIST_EACH(&h->models, node)
-        is_used |= strcmp(LIST_OWNER(node, struct hosted, all)->first_name, name) == 0;
-        if (!is_used)
-            return xstrdup(name);
-        snprintf(name, sizeof name, "%.240s#%u", wanted, n);
-    }
-}
-
 // The model of that digest and KV type, told apart by nothing else; names, details and settings are those of
 // the submission that found it unloaded.
 struct hosted *host_find_model(struct host *h, const struct host_model *wanted)
@@ -185,7 +169,7 @@ struct hosted *host_find_model(struct host *h, const struct host_model *wanted)
         m = xcalloc(1, sizeof *m);
         m->blob_digest = xstrdup(wanted->blob_digest);
         m->kv_type = xstrdup(kv_type);
-        m->first_name = unused_name(h, wanted->name);
+        m->first_name = xstrdup(wanted->name);
         m->sched = sched_add_model(h->sched, m);
         sched_log_name(h->sched, m->sched, wanted->name);
         list_push(&h->models, &m->all);

@@ -224,8 +224,7 @@ struct host_counters {
 };
 
 struct host_model_metrics {
-    char name[256];  // the first name that it was known by, with "#2" and so on if another model has it: it
-                     // stays
+    char name[256];  // the first name that it was known by: it stays
     bool is_present; // the figures of now mean something
     bool is_ready;
     int pid; // 0: no process
