@@ -145,18 +145,23 @@ def load(server):
 
 
 # ---- The runner ----
-def runners_of(server):
-    """The live children of the server: a process for each model that is loaded or loading."""
-    found = []
+def children_of(server):
+    """{pid: state} of the server's processes, dead ones that it has not buried too."""
+    found = {}
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
         with contextlib.suppress(OSError):
             with open("/proc/%s/stat" % name, encoding="ascii", errors="replace") as f:
                 state, parent = f.read().rsplit(")", 1)[1].split()[:2]
-            if int(parent) == server.process.pid and state not in "ZX":
-                found.append(int(name))
+            if int(parent) == server.process.pid:
+                found[int(name)] = state
     return found
+
+
+def runners_of(server):
+    """The live ones: a process for each model that is loaded or loading."""
+    return [pid for pid, state in children_of(server).items() if state not in "ZX"]
 
 
 def runner_of(server):
@@ -165,15 +170,24 @@ def runner_of(server):
 
 
 @contextlib.contextmanager
-def held(server):
-    """Inside, the runner computes nothing: what runs, waits or loads stays as it is, however slow or quick the machine."""
-    pid = until(lambda: runner_of(server), "a runner")
-    os.kill(pid, signal.SIGSTOP)
+def held_runners(server):
+    """Inside, the runners of now compute nothing: what runs, waits or loads stays as it is, however slow or quick the machine."""
+    pids = until(lambda: runners_of(server), "a runner")
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
     try:
-        yield pid
+        yield pids
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def held(server):
+    """The same where there is one."""
+    with held_runners(server) as pids:
+        yield pids[0]
 
 
 @contextlib.contextmanager

@@ -99,10 +99,14 @@ def tiny_store(path):
     return path
 
 
-def smollm_store(path, home):
-    if not SMOLLM.exists():
-        pytest.skip("%s is not there" % SMOLLM)
-    env = clean_env(home, OLLAMA_MODELS=str(path))
-    done = subprocess.run([PROGRAM, "import", str(SMOLLM), "smollm2"], env=env, capture_output=True, check=False)
+def import_model(store, home, file, name):
+    """The model file into that store; a test that needs one that is not there is skipped."""
+    if not file.exists():
+        pytest.skip("%s is not there" % file)
+    done = subprocess.run([PROGRAM, "import", str(file), name], env=clean_env(home, OLLAMA_MODELS=str(store)), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def smollm_store(path, home):
+    import_model(path, home, SMOLLM, "smollm2")
     return path

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The gates: format, layers, words, warnings of clang, static analysis, sanitizer runs.
 
-usage: check.py [--quick | --long]     --quick: what fits beside the tests in CI; --long: soak and fuzz runs too
+usage: check.py [--quick | --long [--soak SECONDS]]     --quick: what fits beside the tests in CI; --long: soak (10 minutes) and fuzz runs too
 """
 import argparse
 import concurrent.futures
@@ -96,6 +96,14 @@ def check_fuzz(seconds):
     run(f"fuzz targets, {seconds} s each", [sys.executable, "tools/fuzz.py", str(seconds)])
 
 
+def check_soak(seconds):
+    """Random clients, aborts, slow readers, model swaps and kills for so long; the test says what is checked after them."""
+    if meson_build("build"):
+        done = run(f"soak: {seconds} s", [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/load/test_load_soak.py"],
+                   env=dict(os.environ, SOAK_SECONDS=str(seconds), DROVER=str(ROOT / "build/drover")))
+        print("".join(line + "\n" for line in done.stdout.splitlines() if " requests (" in line), end="")
+
+
 # Real models: too slow under a sanitizer. The tiny models run the same code.
 SLOW = {"accuracy", "invariance", "real_model"}
 
@@ -104,6 +112,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--long", action="store_true")
+    parser.add_argument("--soak", type=int, default=600, metavar="SECONDS")
     args = parser.parse_args()
     check_format()
     run("layers", [sys.executable, "tools/check_layers.py"])
@@ -116,6 +125,7 @@ def main():
         check_fuzz(600 if args.long else 60)
     if args.long:
         check_scheduler_long()
+        check_soak(args.soak)
     print(f"{len(FAILED)} gates failed" + (": " + ", ".join(FAILED) if FAILED else ""))
     sys.exit(bool(FAILED))
 

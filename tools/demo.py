@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""`./dev run`: fetches the default model, starts a server, shows four prompts answered at once, and goes on serving until Ctrl-C.
+"""`./dev run`: fetches the default model, starts a server, shows four prompts answered at once, kills the model's process amid them to show that
+the four streams go on, and goes on serving until Ctrl-C.
 
 Without a terminal it ends after the demonstration. Standard library only.
 """
@@ -18,8 +19,9 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-DROVER = ROOT / "build" / "drover"
+DROVER = pathlib.Path(os.environ.get("DROVER", ROOT / "build" / "drover"))
 MODEL = "smollm2"
+KILL_AFTER = 30  # pieces of text of each stream
 PROMPTS = [
     "Explain in a few sentences why the sky is blue.",
     "Write a short story about a shepherd and his dog.",
@@ -72,6 +74,8 @@ class Stream(threading.Thread):
         self.port, self.prompt, self.board = port, prompt, board
         self.text, self.final, self.error = "", {}, None
         self.started = self.first = self.ended = None
+        self.n_pieces = 0
+        self.n_before_kill = None  # None: it was not running then
 
     def run(self):
         try:
@@ -86,6 +90,7 @@ class Stream(threading.Thread):
                 if self.first is None:
                     self.first = time.monotonic()
                 self.text += chunk["response"]
+                self.n_pieces += bool(chunk["response"])
                 self.board.took(self)
                 if chunk["done"]:
                     self.final = chunk
@@ -125,7 +130,48 @@ class Board:
         self.drawn, self.last = height, time.monotonic()
 
 
-def demonstrate(port, live):
+def runner_of(server):
+    """The process in which the server's model computes: its child."""
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text(errors="replace").rsplit(")", 1)[1].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == server.pid and state not in "ZX":
+            return int(stat.parent.name)
+    return None
+
+
+def kill_amid(server, board):
+    """kill -9 as soon as every stream is well under way. None: they ended before."""
+    while any(s.ended is None for s in board.streams):
+        open_streams = [s for s in board.streams if s.ended is None]
+        if open_streams and min(s.n_pieces for s in open_streams) >= KILL_AFTER:
+            pid = runner_of(server)
+            if pid is None:
+                return None
+            with board.lock:
+                for s in open_streams:
+                    s.n_before_kill = s.n_pieces
+                os.kill(pid, signal.SIGKILL)
+            return pid
+        time.sleep(0.01)
+    return None
+
+
+def tell_of_kill(board, pid):
+    """Whether it happened, and each stream that ran went on."""
+    cut = [s for s in board.streams if s.n_before_kill is not None]
+    went_on = [s for s in cut if s.error is None and s.n_pieces > s.n_before_kill]
+    if pid is None:
+        print("the model's process was not killed: no stream was long enough\n", flush=True)
+        return False
+    print(f"amid this the model's process ({pid}) was killed (kill -9), after {', '.join(str(s.n_before_kill) for s in cut)} pieces of text: "
+          f"{len(went_on)} of {len(cut)} streams went on in a new one where they had been\n", flush=True)
+    return len(went_on) == len(cut)
+
+
+def demonstrate(port, live, server):
     board = Board(live)
     print("\nFour people ask at the same moment:\n", flush=True)
     load = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
@@ -135,6 +181,7 @@ def demonstrate(port, live):
     start = time.monotonic()
     for s in board.streams:
         s.start()
+    killed = kill_amid(server, board)
     for s in board.streams:
         s.join()
     seconds = time.monotonic() - start
@@ -155,19 +202,19 @@ def demonstrate(port, live):
     batches = sorted(board.batches) or [0]
     print(f"{'all together':48} {'':12} {total:8} {total / seconds:10.1f}")
     print(f"streams answered together: {batches[0]} at least, {sum(batches) / len(batches):.1f} on average, {batches[-1]} at most\n", flush=True)
-    return all(s.error is None for s in board.streams)
+    return tell_of_kill(board, killed) and all(s.error is None for s in board.streams)
 
 
 def main():
     live = sys.stdout.isatty()
     prepare()
     port = free_port()
-    log = open(ROOT / "build" / "serve.log", "w")
+    log = open(DROVER.parent / "serve.log", "w")
     server = subprocess.Popen([DROVER, "serve"], env=dict(os.environ, OLLAMA_HOST=f"127.0.0.1:{port}"), stderr=log)
     good = False
     try:
         wait_until_ready(port, server)
-        good = demonstrate(port, live)
+        good = demonstrate(port, live, server)
         if live:
             print(f"Serving on http://127.0.0.1:{port} until Ctrl-C (log: build/serve.log). Try:\n"
                   f"  curl http://127.0.0.1:{port}/api/generate -d '{{\"model\":\"{MODEL}\",\"prompt\":\"Hello\"}}'", flush=True)

@@ -4,20 +4,12 @@ import json
 import os
 import re
 import signal
-import subprocess
 
 import pytest
 
 from crowd import Client, ask, held, log_events, runners_of, until, wait_log
 from scrape import scrape
-from served import PROGRAM, SMOLLM, clean_env, tiny_store
-
-
-def import_into(store, home, file, name):
-    if not file.exists():
-        pytest.skip("%s is not there" % file)
-    done = subprocess.run([PROGRAM, "import", str(file), name], env=clean_env(home, OLLAMA_MODELS=str(store)), capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
+from served import SMOLLM, import_model, tiny_store
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +17,8 @@ def models(tmp_path_factory):
     """A store with SmolLM2 under two names and the tiny model."""
     home = tmp_path_factory.mktemp("models")
     store = tiny_store(home / "store")
-    import_into(store, home, SMOLLM, "smollm2")
-    import_into(store, home, SMOLLM, "other-name")
+    import_model(store, home, SMOLLM, "smollm2")
+    import_model(store, home, SMOLLM, "other-name")
     return store
 
 
