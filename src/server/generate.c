@@ -228,6 +228,7 @@ static void finish(struct generation *g, const struct event *e)
 
 static void hear(struct generation *g, const struct event *e)
 {
+    generation_log_admission(g);
     g->queue_ns = e->queue_ns;
     g->load_ns = e->load_ns;
     switch (e->kind) {
@@ -318,13 +319,13 @@ static void keep_jobs(struct generation *g, struct job **jobs, bool is_gone)
 static void submit(struct generation *g, const struct host_submission *s)
 {
     struct http_request *http = http_request_ref(g->http);
-    struct params params = s->request ? s->request->params : PARAMS_DEFAULT;
-    bool has_request = s->request != NULL;
     struct err err = {0};
+    g->params = s->request ? s->request->params : PARAMS_DEFAULT;
+    g->has_request = s->request != NULL;
     generation_ref(g); // the last event may come before host_submit_all returns
     atomic_fetch_add(&g->app->n_generations, 1);
     snprintf(g->blob_digest, sizeof g->blob_digest, "%s", s->model.blob_digest);
-    generation_make_choices(g, has_request ? MAX(g->ask.n_choices, 1u) : 1);
+    generation_make_choices(g, g->has_request ? MAX(g->ask.n_choices, 1u) : 1);
     struct host_submission *all = spread(g, s);
     struct job **jobs = xcalloc(g->n_choices, sizeof *jobs);
     if (!http_request_on_gone(http, leave_on_gone, g)) {
@@ -337,7 +338,7 @@ static void submit(struct generation *g, const struct host_submission *s)
         bool is_full = err.code == ERR_QUEUE_FULL || err.code == ERR_QUEUE_BYTES;
         refuse(g, &err, is_full ? "queue_full" : NULL);
     } else {
-        generation_log_admission(g, has_request ? &params : NULL);
+        generation_log_admission(g);
         keep_jobs(g, jobs, http_request_is_gone(http));
         leave_send(g);
     }

@@ -92,6 +92,8 @@ struct generation {
     enum sched_priority priority;
     const char *peer;
     char blob_digest[80]; // of its model, once known
+    bool has_request;     // else it only wants a model loaded
+    struct params params; // as admitted, for the log
 
     struct choice *choices; // made at the submission
     uint32_t n_choices;
@@ -100,7 +102,7 @@ struct generation {
     pthread_mutex_t lock;
     uint32_t n_open;   // choices that have not ended
     bool is_cancelled; // somebody asked
-    atomic_bool is_end_logged;
+    atomic_bool is_admission_logged, is_end_logged;
 
     int64_t queue_ns, load_ns; // waited for a slot, and for the model; as the latest event said
     int64_t start_ns, prompt_ns, first_token_ns; // monotonic; prompt_ns: the prompt was accepted
@@ -137,9 +139,9 @@ struct generation *generation_new(struct app *app, struct http_request *r, const
 void generation_ref(struct generation *g);
 void generation_unref(void *generation);
 void generation_make_choices(struct generation *g, uint32_t n);
-void generation_end(struct generation *g); // the work is over; drops its reference
-void choice_end(struct choice *c);         // one choice is; the last one ends the generation
-void generation_log_admission(const struct generation *g, const struct params *p); // NULL: a load
+void generation_end(struct generation *g);           // the work is over; drops its reference
+void choice_end(struct choice *c);                   // one choice is; the last one ends the generation
+void generation_log_admission(struct generation *g); // once, before any other line; any thread
 // At the level debug; the order of these lines is the order in which a model's requests began to run.
 void generation_log_start(const struct generation *g);
 void generation_log_refusal(const struct generation *g, const struct err *err);

@@ -145,7 +145,7 @@ static void add_sampling(struct log_line *l, const struct params *p)
     log_add_int(l, "seed", (int64_t)p->seed);
 }
 
-void generation_log_admission(const struct generation *g, const struct params *p)
+static void log_admission(const struct generation *g)
 {
     struct log_line l = begin_line(g, LOG_INFO, "request admitted");
     log_add_text(&l, "remote", g->peer);
@@ -155,9 +155,21 @@ void generation_log_admission(const struct generation *g, const struct params *p
         log_add_int(&l, "choices", g->n_choices);
     if (g->ask.unread[0])
         log_add_text(&l, "ignored", g->ask.unread);
-    if (p)
-        add_sampling(&l, p);
+    if (g->has_request)
+        add_sampling(&l, &g->params);
     log_end(&l);
+}
+
+// The first event may come before the thread that submitted it goes on: whoever is first writes the line.
+void generation_log_admission(struct generation *g)
+{
+    if (atomic_load(&g->is_admission_logged))
+        return;
+    pthread_mutex_lock(&g->lock);
+    if (!atomic_load(&g->is_admission_logged))
+        log_admission(g);
+    atomic_store(&g->is_admission_logged, true);
+    pthread_mutex_unlock(&g->lock);
 }
 
 void generation_log_start(const struct generation *g)
