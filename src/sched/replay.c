@@ -126,7 +126,7 @@ static int do_model(struct replay *p, const char *line, struct err *err)
 {
     if (number(line, "m") != (int64_t)p->n_models || p->n_models >= MAX_MODELS)
         return broken(line, err);
-    p->models = xrealloc(p->models, (p->n_models + 1) * sizeof *p->models);
+    p->models = xrealloc(p->models, (p->n_models + 1) * sizeof(void *));
     p->models[p->n_models++] = sched_add_model(p->s, NULL);
     return 0;
 }
@@ -167,7 +167,7 @@ static void keep_request(struct replay *p, struct sched_request *r)
 {
     if (p->n_requests == p->requests_capacity) {
         p->requests_capacity = MAX(p->requests_capacity * 2, (size_t)256);
-        p->requests = xrealloc(p->requests, p->requests_capacity * sizeof *p->requests);
+        p->requests = xrealloc(p->requests, p->requests_capacity * sizeof(void *));
     }
     p->requests[p->n_requests++] = r;
 }

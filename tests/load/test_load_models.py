@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from crowd import Client, ask, held, log_events, runners_of, until, wait_log
+from crowd import Client, ask, held, held_while_loading, log_events, runners_of, until, wait_log
 from scrape import scrape
 from served import SMOLLM, import_model, tiny_store
 
@@ -62,6 +62,44 @@ def test_max_loaded_models_1_serves_one_after_the_other(serve_models):
         ask(server, "/api/generate", body(model, 3))
         assert list(loaded(server)) == [model + ":latest"]
         until(lambda: len(runners_of(server)) == 1, "only one process is left")
+
+
+def test_alternating_requests_for_two_models_that_do_not_fit_together_cause_two_loads(serve_models):
+    """A B A B ... arriving together: those for the model that is there are served together, then the swap."""
+    server = serve_models(OLLAMA_MAX_LOADED_MODELS="1", OLLAMA_NUM_PARALLEL="2", DROVER_SWAP_AFTER="10m")
+    with held_while_loading(server, "/api/generate", body("smollm2", 3), "first") as first:
+        rest = []
+        for i in range(11):
+            rest.append(Client(server, "/api/generate", body(("tiny", "smollm2")[i % 2], 3), "then-%d" % i))
+            wait_log(server, "admitted", "then-%d" % i)
+        before = n_loads(server, "smollm2")
+    for client in [first, *rest]:
+        client.finish()
+    assert n_loads(server, "smollm2") == before + 1 and n_loads(server, "tiny") == 1
+
+
+def test_a_request_for_a_loaded_model_does_not_wait_for_the_load_of_another(serve_models):
+    server = serve_models()
+    load(server, "tiny")
+    (serving,) = runners_of(server)
+    for _ in range(100):
+        loading = Client(server, "/api/generate", body("smollm2", 3), "loads")
+        pid = until(lambda: next(iter(set(runners_of(server)) - {serving}), None), "the other one's process")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            is_caught = loaded(server)["smollm2:latest"]["state"] == "loading"
+            if is_caught:
+                for _ in range(3):
+                    ask(server, "/api/generate", body("tiny", 5))
+                assert loaded(server)["smollm2:latest"]["state"] == "loading"
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        loading.finish()
+        if is_caught:
+            return
+        server.post("/api/generate", {"model": "smollm2", "keep_alive": 0})
+        until(lambda: runners_of(server) == [serving], "it is unloaded")
+    raise AssertionError("the model loads too quickly to be stopped meanwhile")
 
 
 def test_two_names_of_one_file_share_a_process(serve_models):

@@ -158,8 +158,11 @@ class Killer(threading.Thread):
 
     def run(self):
         while time.monotonic() + 4 < self.until_s:
-            time.sleep(2 + 2 * self.chance.random())
+            time.sleep(2 + 3 * self.chance.random())
+            models = json.loads(self.server.call("GET", "/api/ps").text)["models"]
             pids = runners_of(self.server)
+            if any(m["state"] == "loading" for m in models) and self.chance.random() < 0.8:
+                continue  # now and then amid a load, but not so often that nothing is ever loaded
             if not pids:
                 continue
             with contextlib.suppress(ProcessLookupError):
