@@ -35,11 +35,12 @@ class Sizes:
     first_rate: float = 8.0  # users a second, where the search begins
     most_rates: int = 10
     streams_of_two: int = 4  # of each of two models
+    answer_of_two: int = 288  # so long that all run together for a while, though one model is faster
 
 
 # So few that the figures mean nothing: the parts work together, in seconds.
 TINY = Sizes(clients=3, prompt=16, answer=8, long_prompt=200, shared=64, sharers=3, refusals=5, arrivals_s=0.5, warm_up_s=0.0, arrival_answer=8,
-             first_rate=4.0, most_rates=2, streams_of_two=2)
+             first_rate=4.0, most_rates=2, streams_of_two=2, answer_of_two=16)
 
 # A user of the view of arrivals is served if the first token came within this, and those after it at this rate.
 FIRST_TOKEN_S, TOKENS_PER_S, SHARE_SERVED = 0.5, 20.0, 0.9
@@ -176,7 +177,7 @@ def measure_two(scene):
     z = scene.sizes
 
     def plan(model, when):
-        return [serving.Ask(model, scene.words(z.prompt, model, when, i), z.answer) for i in range(z.streams_of_two)]
+        return [serving.Ask(model, scene.words(z.prompt, model, when, i), z.answer_of_two) for i in range(z.streams_of_two)]
 
     models = (scene.model, scene.second_model)
     alone = [scene.server.replay(plan(m, "alone")) for m in models]

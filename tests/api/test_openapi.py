@@ -52,7 +52,11 @@ def tame(case):
         return
     if case.path not in ("/api/delete", "/api/copy") and len(json.dumps(body, default=str)) % 2 == 0:
         body["model"] = "plain"
-    if case.path.startswith("/v1/"):
+    if case.path == "/v1/responses":
+        body["max_output_tokens"] = 4
+    elif case.path.startswith("/v1/messages"):
+        body["max_tokens"] = 4
+    elif case.path.startswith("/v1/"):
         body["max_tokens"] = body["max_completion_tokens"] = 4
     elif case.path in ("/api/generate", "/api/chat"):
         options = body.setdefault("options", {})

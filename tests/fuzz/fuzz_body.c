@@ -6,15 +6,17 @@
 
 #include "frames/request.h"
 #include "json/json.h"
+#include "server/anthropic.h"
 #include "server/build.h"
 #include "server/ollama.h"
 #include "server/openai.h"
 #include "text/template.h"
 
 static const struct dialect *const dialects[] = {
-    &ollama_generate_dialect,    &ollama_chat_dialect,       &openai_chat_dialect,
-    &openai_completions_dialect, &ollama_embed_dialect,      &ollama_embeddings_dialect,
-    &ollama_tokenize_dialect,    &ollama_detokenize_dialect, &openai_embeddings_dialect,
+    &ollama_generate_dialect,    &ollama_chat_dialect,        &openai_chat_dialect,
+    &openai_completions_dialect, &ollama_embed_dialect,       &ollama_embeddings_dialect,
+    &ollama_tokenize_dialect,    &ollama_detokenize_dialect,  &openai_embeddings_dialect,
+    &openai_responses_dialect,   &anthropic_messages_dialect, &anthropic_count_dialect,
 };
 
 static void render(const struct request *r)
