@@ -50,6 +50,8 @@ void ask_note(struct ask *a, const char *prefix, const char *name)
     for (char *c = text; *c; c++)
         if (*c <= ' ' || *c > '~' || *c == ',')
             *c = '?';
+    if (text[0] == 0) // a member may have an empty name
+        return;
     for (const char *at = a->unread; (at = strstr(at, text)) != NULL; at++)
         if ((at == a->unread || at[-1] == ' ') && strchr(",", at[strlen(text)]))
             return;

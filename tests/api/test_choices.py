@@ -35,3 +35,11 @@ def test_a_client_that_leaves_frees_all_slots(smollm):
     assert smollm.running() > 1
     connection.close()
     smollm.wait_idle()
+
+
+def test_a_member_without_a_name_is_no_trouble(tmp_path, start):
+    """Its name made the search among the names before it run beyond their end."""
+    server = start(tiny_store(tmp_path / "store"))
+    reply = server.post("/api/detokenize", {"model": "plain", "tokens": [1], "wheels": 1, "": 1})
+    assert reply.status == 200 and reply.headers["X-Ignored-Parameters"] == "wheels"
+    assert server.post("/api/detokenize", {"model": "plain", "tokens": [1]}).status == 200
