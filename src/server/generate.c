@@ -327,7 +327,7 @@ static void submit(struct generation *g, const struct host_submission *s)
     snprintf(g->blob_digest, sizeof g->blob_digest, "%s", s->model.blob_digest);
     generation_make_choices(g, g->has_request ? MAX(g->ask.n_choices, 1u) : 1);
     struct host_submission *all = spread(g, s);
-    struct job **jobs = xcalloc(g->n_choices, sizeof *jobs);
+    struct job **jobs = xcalloc(g->n_choices, sizeof(void *));
     if (!http_request_on_gone(http, leave_on_gone, g)) {
         err_set(&err, ERR_CANCELLED, "request canceled");
         for (uint32_t i = 0; i < g->n_choices; i++)
@@ -377,16 +377,17 @@ static void submit_model(struct generation *g, const struct stored_model *m, str
         .keep_alive_ns = g->ask.keep_alive_ns,
         .unload = g->ask.is_empty && g->ask.has_keep_alive && g->ask.keep_alive_ns == 0,
     };
+    bool is_built = true;
     if (!g->ask.is_empty) {
         s.request = build_request(&g->ask, m, &g->has_drawn_seed, err);
-        if (s.request) {
-            g->seed = s.request->params.seed;
-            if (check_copies(g, s.request, err) != 0)
-                drop_request(s.request);
-        }
+        is_built = s.request != NULL && check_copies(g, s.request, err) == 0;
     }
-    if (err->code == ERR_NONE)
+    if (is_built) {
+        g->seed = s.request ? s.request->params.seed : g->seed;
         submit(g, &s);
+    } else {
+        drop_request(s.request);
+    }
     strbuf_fini(&details);
 }
 
