@@ -61,7 +61,10 @@ class Server:
     def call(self, method, path, body=None, headers=None):
         connection = self.connect()
         data = body if body is None or isinstance(body, (bytes, str)) else json.dumps(body)
-        connection.request(method, path, data, headers or {})
+        try:
+            connection.request(method, path, data, headers or {})
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # refused before all of the body was taken: the answer is there to be read
         reply = connection.getresponse()
         reply.text = reply.read().decode()
         connection.close()
