@@ -328,6 +328,18 @@ static void shrink_allowances(struct sched *s)
     s->loaded_allowed = MAX(s->options.max_loaded, MIN(s->loaded_allowed, devices_count_held(s)));
 }
 
+// Before anybody gives way: who waits behind a refused one may run on what is loaded.
+static void refuse_impossible(struct sched *s)
+{
+    s->must_refuse = false;
+    LIST_EACH(&s->models, node)
+    {
+        room_refuse_impossible(s, model_of(node));
+        serve(s, model_of(node));
+        drop_unwanted(s, model_of(node));
+    }
+}
+
 void settle(struct sched *s)
 {
     limits_enforce(s);
@@ -340,17 +352,11 @@ void settle(struct sched *s)
         drop_unwanted(s, m);
     }
     start_probes(s);
-    room_assign(s);
-    while (s->must_refuse) {
-        s->must_refuse = false;
-        LIST_EACH(&s->models, node)
-        {
-            room_refuse_impossible(s, model_of(node));
-            serve(s, model_of(node));
-            drop_unwanted(s, model_of(node));
-        }
+    do {
+        if (s->must_refuse)
+            refuse_impossible(s);
         room_assign(s);
-    }
+    } while (s->must_refuse);
     LIST_EACH(&s->models, node)
     {
         struct sched_model *m = model_of(node);
