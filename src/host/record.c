@@ -361,7 +361,7 @@ void host_metrics_read(struct host *h, struct host_metrics *out)
     *out = (struct host_metrics){.n_running = counts.n_running,
                                  .n_waiting = counts.n_waiting,
                                  .n_queued = counts.n_queued,
-                                 .max_queue = h->options.max_queue,
+                                 .max_queue = h->policy.max_queue,
                                  .budget_bytes = h->budget_bytes,
                                  .held_bytes = counts.held_bytes,
                                  .waiting_bytes = h->waiting_bytes};

@@ -274,6 +274,10 @@ static void test_new_settings_count_at_the_next_load(void **unused)
     settled_slots = 7;
     o.max_queue = 5;
     host_configure(h, &o, settings_now);
+    struct host_metrics metrics;
+    host_metrics_read(h, &metrics);
+    assert_int_equal(metrics.max_queue, 5);
+    host_metrics_fini(&metrics);
     check_whole(&s, 200); // it runs where it is
     stream_fini(&s);
     wait_unloaded(h); // idle now
