@@ -43,7 +43,7 @@ static void give(struct host *h, struct link *l, uint32_t n_sharing)
         turn.length_ns = (uint64_t)MAX(ROUND_NS / n_sharing, MIN_TURN_NS);
     h->turn = l;
     h->turn_has_end = turn.length_ns > 0;
-    h->turn_began_ns = clock_monotonic_ns();
+    h->turn_began_ns = h->looked_at_ns = clock_monotonic_ns();
     l->silent_ns = 0;
     strbuf_reset(&h->message);
     turn_encode(&turn, &h->message);
