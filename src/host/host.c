@@ -348,10 +348,10 @@ static int64_t expires_wall_ns(const struct sched_model *m)
     if (m->keep_alive_ns < 0)
         return 0;
     if (expires_ns == INT64_MAX) // busy: as if it became idle now
-        expires_ns = m->keep_alive_ns < INT64_MAX - now_ns ? now_ns + m->keep_alive_ns : INT64_MAX;
+        expires_ns = clock_after_ns(now_ns, m->keep_alive_ns);
     if (expires_ns == INT64_MAX)
         return 0;
-    return clock_wall_ns() + (expires_ns - now_ns);
+    return clock_after_ns(clock_wall_ns() - now_ns, expires_ns);
 }
 
 static void fill_status(struct host_model_status *out, const struct hosted *m)

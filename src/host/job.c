@@ -23,7 +23,7 @@ struct job *job_new(struct host *h, struct hosted *m, const struct host_submissi
     list_init(&j->to_cancel);
     list_init(&j->comments);
     j->comment_ns = s->comment_ns > 0 ? MAX(s->comment_ns, LEAST_COMMENT_NS) : 0;
-    j->comment_at_ns = clock_monotonic_ns() + j->comment_ns;
+    j->comment_at_ns = clock_after_ns(clock_monotonic_ns(), j->comment_ns);
     snprintf(j->request_id, sizeof j->request_id, "%s", s->label.request_id ?: "");
     snprintf(j->route, sizeof j->route, "%s", s->label.route ?: "");
     snprintf(j->client, sizeof j->client, "%s", s->label.client ?: "");

@@ -212,7 +212,7 @@ static void say_waiting(struct host *h)
             is_waiting = record_waiting_text(h, j, text);
         }
         if (is_waiting) {
-            j->comment_at_ns = now_ns + j->comment_ns;
+            j->comment_at_ns = clock_after_ns(now_ns, j->comment_ns);
             list_push(&h->comments, &j->comments);
         }
         pthread_mutex_unlock(&h->mutex);

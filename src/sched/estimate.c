@@ -36,7 +36,7 @@ static int64_t until_ready(const struct sched *s, const struct sched_model *m)
     if (m->state == SCHED_ABSENT && m->backoff_until_ns > s->now_ns)
         ns += m->backoff_until_ns - s->now_ns;
     if (m->state == SCHED_PLANNED && m->claim == SCHED_CAUSE_ROOM)
-        ns += MAX(s->service_ns, s->options.swap_after_ns);
+        ns += MAX(s->service_ns, MIN(s->options.swap_after_ns, MAX_ESTIMATE_NS));
     int64_t loading = m->state == SCHED_LOADING ? s->now_ns - m->load_started_ns : 0;
     return ns + MAX(m->load_ns - loading, (int64_t)0);
 }

@@ -10,7 +10,7 @@ static int64_t limit_of(int64_t own_ns, int64_t option_ns)
 
 static int64_t due(const struct sched_request *r, int64_t limit_ns)
 {
-    return limit_ns > 0 && limit_ns < INT64_MAX - r->arrived_ns ? r->arrived_ns + limit_ns : INT64_MAX;
+    return limit_ns > 0 ? clock_after_ns(r->arrived_ns, limit_ns) : INT64_MAX;
 }
 
 static int64_t start_due(const struct sched *s, const struct sched_request *r)

@@ -332,11 +332,11 @@ int64_t room_deadline_ns(const struct sched *s)
         const struct sched_model *m = model_of(node);
         if (!room_is_claimant(m) || m->n_waiting == 0)
             continue;
-        int64_t swap_ns = waits_since_ns(m) + s->options.swap_after_ns;
+        int64_t swap_ns = clock_after_ns(waits_since_ns(m), s->options.swap_after_ns);
         LIST_EACH(&s->models, other)
         {
             const struct sched_model *o = model_of(other);
-            int64_t drain_ns = MAX(swap_ns, o->ready_at_ns + s->options.min_resident_ns);
+            int64_t drain_ns = MAX(swap_ns, clock_after_ns(o->ready_at_ns, s->options.min_resident_ns));
             if (o != m && o->state == SCHED_READY && !o->is_draining && drain_ns > s->now_ns)
                 deadline_ns = MIN(deadline_ns, drain_ns);
         }

@@ -324,7 +324,7 @@ int64_t sched_deadline_ns(const struct sched *s)
         const struct sched_model *m = model_of(node);
         deadline_ns = MIN(deadline_ns, m->expires_at_ns);
         if (is_loading(m) && s->options.load_timeout_ns > 0)
-            deadline_ns = MIN(deadline_ns, m->progress_at_ns + s->options.load_timeout_ns);
+            deadline_ns = MIN(deadline_ns, clock_after_ns(m->progress_at_ns, s->options.load_timeout_ns));
         if (m->state == SCHED_ABSENT && (m->n_waiting > 0 || m->is_wanted) && m->backoff_until_ns > s->now_ns)
             deadline_ns = MIN(deadline_ns, m->backoff_until_ns);
     }

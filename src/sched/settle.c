@@ -261,8 +261,7 @@ static void expire_if_idle(struct sched *s, struct sched_model *m)
     }
     if (m->keep_alive_ns < 0 || m->options.is_pinned)
         return;
-    if (m->keep_alive_ns < INT64_MAX - m->last_used_ns)
-        m->expires_at_ns = m->last_used_ns + m->keep_alive_ns;
+    m->expires_at_ns = clock_after_ns(m->last_used_ns, m->keep_alive_ns);
     if (m->expires_at_ns <= s->now_ns)
         sched_stop_model(s, m, SCHED_UNLOAD_EXPIRED);
 }

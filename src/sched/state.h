@@ -2,6 +2,7 @@
 // What the files of sched/ share: the whole state, and what they ask each other. Private to sched/.
 #pragma once
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "sched/fit.h"
 #include "sched/sched.h"

@@ -197,6 +197,26 @@ static void test_load_belongs_to_the_model(void **unused)
     end();
 }
 
+// Limits as good as none: nothing is due, and the estimates stay finite.
+static void test_the_longest_times_never_come(void **unused)
+{
+    struct sched_options o = defaults();
+    o.load_timeout_ns = o.swap_after_ns = o.min_resident_ns = INT64_MAX;
+    o.keep_alive_ns = o.max_queue_wait_ns = INT64_MAX;
+    begin(&o, 150); // room for one
+    w.loads_wait = true;
+    submit(0, 0);
+    assert_true(sched_deadline_ns(w.s) == INT64_MAX);
+    ready(0);
+    submit(1, 1);
+    assert_true(sched_deadline_ns(w.s) == INT64_MAX);
+    assert_true(sched_estimate_ns(w.s, w.m[1], 0) > 0);
+    assert_int_equal(w.n_stop, 0);
+    finish(0);
+    assert_int_equal(w.n_stop, 1);
+    end();
+}
+
 // Endless work on either side: both are served, within swap_after + min_resident + admitted work.
 static void check_no_starvation(int endless, int waiter)
 {
@@ -441,6 +461,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alternating_arrivals_load_twice),
+        cmocka_unit_test(test_the_longest_times_never_come),
         cmocka_unit_test(test_busy_model_is_never_evicted),
         cmocka_unit_test(test_idle_longest_goes_first),
         cmocka_unit_test(test_cheapest_reload_goes_first),
