@@ -39,22 +39,24 @@ static void push_utf16(struct strbuf *out, struct slice text, bool is_big)
     }
 }
 
-// Without marks of the encoding, and without what cannot be printed.
+// Without marks of the encoding, and without what cannot be printed; an ill-formed byte becomes U+FFFD.
 static void clean(struct slice text, struct strbuf *out)
 {
-    struct strbuf wide = STRBUF_INIT(MAX_BYTES);
+    struct strbuf wide = STRBUF_INIT(MAX_BYTES), valid = STRBUF_INIT(MAX_BYTES);
     if (text.n >= 2 && (memcmp(text.at, "\xff\xfe", 2) == 0 || memcmp(text.at, "\xfe\xff", 2) == 0)) {
         push_utf16(&wide, slice_make(text.at + 2, text.n - 2), text.at[0] == '\xfe');
         text = strbuf_slice(&wide);
     } else if (text.n >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0) {
         text = slice_make(text.at + 3, text.n - 3);
     }
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned char c = (unsigned char)text.at[i];
+    utf8_push_valid(&valid, text);
+    for (size_t i = 0; i < valid.n; i++) {
+        unsigned char c = (unsigned char)valid.at[i];
         if ((c >= 0x20 && c != 0x7f) || c == '\n' || c == '\t')
             strbuf_push_char(out, (char)c);
     }
     strbuf_fini(&wide);
+    strbuf_fini(&valid);
 }
 
 // ---- Values ----

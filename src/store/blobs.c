@@ -287,13 +287,15 @@ static bool have_same_size(int fd, const char *path)
     return fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_size == theirs.st_size;
 }
 
-// A blob of another size under our name is broken, and goes.
-static int replace_broken(const char *directory, const char *from, const char *to, struct err *err)
+// A blob of another size under our name is broken, and goes; unless somebody has replaced it meanwhile.
+static int remove_broken(const struct blob_settling *s, const char *path, struct err *err)
 {
-    int lock = pins_lock_store(directory, true, err);
-    int rc = lock < 0 ? -1 : rename(from, to) == 0 ? 0 : fail(err, to);
-    if (lock >= 0)
-        close(lock);
+    int rc = 0, lock = pins_lock_store(s->directory, true, err);
+    if (lock < 0)
+        return -1;
+    if (!have_same_size(s->fd, path) && unlink(path) != 0 && errno != ENOENT)
+        rc = fail(err, path);
+    close(lock);
     return rc;
 }
 
@@ -320,21 +322,21 @@ int blob_settle(const struct blob_settling *s, struct pins *pins, bool *is_new, 
 {
     char path[BLOB_PATH_BYTES];
     blob_path(s->directory, s->digest, path);
-    *is_new = true;
     if (fchmod(s->fd, 0644) != 0 || fsync(s->fd) != 0) // the long part, before anything is locked
         return fail(err, s->temporary);
-    int lock = pins_lock_store(s->directory, false, err);
-    if (lock < 0)
-        return -1;
-    int rc = name_blob(s, path, pins, is_new, err);
-    close(lock);
-    if (rc == 1) {
-        *is_new = true;
-        rc = replace_broken(s->directory, s->temporary, path, err);
+    for (;;) { // a broken blob goes, then the name is free for us or for who is quicker
+        int lock = pins_lock_store(s->directory, false, err);
+        if (lock < 0)
+            return -1;
+        int rc = name_blob(s, path, pins, is_new, err);
+        close(lock);
+        if (rc == 0)
+            directory_sync(path);
+        if (rc <= 0)
+            return rc;
+        if (remove_broken(s, path, err) != 0)
+            return -1;
     }
-    if (rc == 0)
-        directory_sync(path);
-    return rc;
 }
 
 int blob_writer_commit(struct blob_writer *w, struct pins *pins, char digest[BLOB_DIGEST_BYTES], bool *is_new,

@@ -3,6 +3,7 @@
 // time: tokens are asked for rarely.
 #include "store/identity.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -169,22 +170,29 @@ static void format_key_file(const unsigned char seed[KEY_BYTES], struct slice ke
     strbuf_fini(&open);
 }
 
-// Only its owner can read it; a key that another process wrote at the same moment wins.
-static int write_key_file(const char *path, struct slice text, struct err *err)
+// Only its owner can read it. It appears whole; a key that another process made at the same moment wins, and
+// *is_ours is false.
+static int write_key_file(const char *path, struct slice text, bool *is_ours, struct err *err)
 {
-    char directory[4096];
+    char directory[4096], temporary[4096 + 32];
+    int rc = -1;
     snprintf(directory, sizeof directory, "%.4000s/.ollama", options_home());
+    snprintf(temporary, sizeof temporary, "%s/.drover-XXXXXX", directory);
     if (directory_make(directory, err) != 0)
         return -1;
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return access(path, R_OK) == 0 ? 0 : err_set(err, ERR_INTERNAL, "%s: cannot be written", path);
-    ssize_t n = write(fd, text.at, text.n);
-    int rc = fsync(fd) == 0 && n == (ssize_t)text.n ? 0 : -1;
-    close(fd);
+    int fd = mkostemp(temporary, O_CLOEXEC); // for its owner alone
+    if (fd >= 0 && write(fd, text.at, text.n) == (ssize_t)text.n && fsync(fd) == 0)
+        rc = link(temporary, path);
+    *is_ours = rc == 0;
+    if (rc != 0 && fd >= 0 && errno == EEXIST)
+        rc = 0;
     if (rc != 0)
-        unlink(path);
-    return rc == 0 ? 0 : err_set(err, ERR_INTERNAL, "%s: cannot be written", path);
+        err_set(err, ERR_INTERNAL, "%s: cannot be written: %s", path, strerror(errno));
+    if (fd >= 0) {
+        close(fd);
+        unlink(temporary);
+    }
+    return rc;
 }
 
 static void write_public_file(const char *path, struct slice key)
@@ -220,8 +228,9 @@ static int make_key(const char *path, struct err *err)
         err_set(err, ERR_INTERNAL, "cannot make a key");
     } else {
         format_key_file(seed, slice_make(open, sizeof open), &text);
-        rc = write_key_file(path, strbuf_slice(&text), err);
-        if (rc == 0)
+        bool is_ours = false;
+        rc = write_key_file(path, strbuf_slice(&text), &is_ours, err);
+        if (is_ours)
             write_public_file(path, slice_make(open, sizeof open));
     }
     EVP_PKEY_free(key);

@@ -385,6 +385,8 @@ static int push_all(struct push *p, const json_t *manifest, struct slice bytes, 
 {
     size_t i;
     json_t *layer;
+    if (!json_is_object(json_object_get(manifest, "config")))
+        return err_set(err, ERR_FORMAT, "model '%s' is broken: a manifest without a config", p->t->name);
     json_array_foreach(json_object_get(manifest, "layers"), i, layer)
     {
         if (push_blob(p, layer, err) != 0)

@@ -69,10 +69,11 @@ static int read_level(const char *path, int level, json_t *set, struct err *err)
         struct err why = {0};
         struct stat st;
         if (e->d_name[0] == '.' ||
-            (size_t)snprintf(below, sizeof below, "%s/%s", path, e->d_name) >= sizeof below ||
-            stat(below, &st) != 0)
+            (size_t)snprintf(below, sizeof below, "%s/%s", path, e->d_name) >= sizeof below)
             continue;
-        if (level < 3)
+        if (stat(below, &st) != 0)
+            rc = errno == ENOENT ? 0 : err_set(err, ERR_INTERNAL, "%s: %s", below, strerror(errno));
+        else if (level < 3)
             rc = read_level(below, level + 1, set, err);
         else if (!S_ISDIR(st.st_mode) && references_of_file(below, set, &why) != 0 &&
                  why.code != ERR_NOT_FOUND) // removed meanwhile

@@ -51,7 +51,8 @@ class Registry:
 class Proxy:
     """Passes requests on. `rules` are asked in turn: rule(request) -> None, or a dict of what to do instead or besides:
     status, headers, body: answer that; cut, stall: after so many bytes of the answer's body; change: every byte range is wrong; pause: seconds before each piece;
-    cut_upload: after so many bytes of the request's body."""
+    cut_upload: after so many bytes of the request's body; early: the answer comes before the body is read; method, path: passed on as that;
+    on_reply: is called with the registry's answer."""
 
     def __init__(self, port):
         self.upstream = port
@@ -106,27 +107,35 @@ class Proxy:
         with self.lock:
             self.requests.append((h.command, h.path, dict(h.headers)))
             do = next((d for d in (rule(h) for rule in list(self.rules)) if d), {})
+        if "early" in do:
+            self.answer(h, do)
         body = h.rfile.read(min(int(h.headers.get("Content-Length") or 0), do.get("cut_upload", 1 << 62)))
+        if "early" in do:
+            return
         if "cut_upload" in do:
             h.close_connection = True
             h.connection.close()
             return
         if "status" in do:
-            data = do.get("body", b"")
-            h.send_response(do["status"])
-            for key, value in do.get("headers", {}).items():
-                h.send_header(key, value)
-            h.send_header("Content-Length", str(len(data)))
-            h.end_headers()
-            h.wfile.write(data)
-            return
-        self.forward(h, body, do)
+            self.answer(h, do)
+        else:
+            self.forward(h, body, do)
+
+    def answer(self, h, do):
+        data = do.get("body", b"")
+        h.send_response(do["status"])
+        for key, value in do.get("headers", {}).items():
+            h.send_header(key, value)
+        h.send_header("Content-Length", str(len(data)))
+        h.end_headers()
+        h.wfile.write(data)
 
     def forward(self, h, body, do):
         up = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=60)
         headers = {k: v for k, v in h.headers.items() if k.lower() not in ("connection", "authorization")}
-        up.request(h.command, h.path, body if body or h.command in ("POST", "PUT", "PATCH") else None, headers)
+        up.request(do.get("method", h.command), do.get("path", h.path), body if body or h.command in ("POST", "PUT", "PATCH") else None, headers)
         reply = up.getresponse()
+        do.get("on_reply", lambda _: None)(reply)
         h.send_response(reply.status)
         for key, value in reply.getheaders():
             if key.lower() not in ("connection", "transfer-encoding"):
@@ -158,3 +167,26 @@ class Proxy:
         if "/blobs/" in h.path:
             with self.lock:
                 self.blob_bytes += n
+
+
+class Storage:
+    """A registry that redirects the parts of an upload to a storage, which is here the proxy under another name. `rule` is one of a proxy's."""
+
+    def __init__(self, proxy):
+        self.proxy = proxy
+        self.at = {}  # path of an upload -> where the registry wants its next part
+
+    def rule(self, h):
+        path, _, query = h.path.partition("?")
+        if h.command == "PATCH" and h.headers.get("X-Redirect-Uploads") == "1":
+            self.at.setdefault(path, h.path)
+            return {"status": 307, "early": True, "headers": {"Location": "http://localhost:%d/storage%s" % (self.proxy.port, path),
+                                                              "Docker-Upload-Location": "http://127.0.0.1:%d%s" % (self.proxy.port, path)}}
+        if path.startswith("/storage/"):
+            upload = path.removeprefix("/storage")
+
+            def on_reply(reply):
+                self.at[upload] = "/" + reply.getheader("Location").split("/", 3)[3]
+
+            return {"method": "PATCH", "path": self.at[upload], "on_reply": on_reply}
+        return {"path": self.at[path] + "&" + query} if h.command == "PUT" and path in self.at else None

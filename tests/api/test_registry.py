@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from registry import Proxy, Registry
+from registry import Proxy, Registry, Storage
 from served import DATA, Server
 
 MIB = 1 << 20
@@ -229,6 +229,17 @@ def test_wrong_bytes_never_become_a_blob(big, proxy, empty):
     proxy.rules = []
     assert pull(server, name)[-1] == {"status": "success"}
     assert_whole(store, name)
+
+
+def test_a_broken_blob_is_loaded_again(big, proxy, empty):
+    server, store = empty
+    name = proxy.name("library/big")
+    pull(server, name)
+    with open(blob_file(store, big["weights"]), "r+b") as f:
+        f.truncate(1000)
+    assert pull(server, name)[-1] == {"status": "success"}
+    assert_whole(store, name)
+    assert no_rest(store)
 
 
 def test_a_registry_that_gives_no_token_is_named(big, proxy, empty):
@@ -461,6 +472,37 @@ def test_push_goes_on_after_a_cut_and_a_refusal(proxy, tmp_path, start):
     proxy.reset()
     assert lines_of(server.post("/api/push", {"model": name, "insecure": True}))[-1] == {"status": "success"}
     assert proxy.count("PATCH", ".") == 0 and proxy.count("PUT", "/manifests/") == 1
+
+
+def test_push_is_redirected_to_a_storage(proxy, tmp_path, start):
+    """307 to each part: it is put there without the registry's token; the end tells the checksum of the parts."""
+    store = tmp_path / "store"
+    name = proxy.name("library/redirected")
+    weights = random.Random(11).randbytes(MIB + 5)
+    put_model(store, name, [("model", weights)])
+    storage = Storage(proxy)
+    proxy.rules = [once(lambda h: {"status": 503} if h.path.startswith("/storage/") and int(h.headers["Content-Length"]) > MIB else None), storage.rule]
+    lines = lines_of(start(store).post("/api/push", {"model": name, "insecure": True}))
+    assert lines[-1] == {"status": "success"}, lines
+    sent = [headers for method, path, headers in proxy.requests if method == "PUT" and path.startswith("/storage/")]
+    assert len(sent) == 3 and not any("Authorization" in headers for headers in sent)  # the weights twice, and the config
+    checksum = hashlib.md5(hashlib.md5(weights).digest()).hexdigest() + "-1"
+    assert any(method == "PUT" and path.endswith("&etag=" + checksum) for method, path, _ in proxy.requests)
+    proxy.reset()
+    assert pull(start(tmp_path / "other"), name)[-1] == {"status": "success"}
+    assert_whole(tmp_path / "other", name)
+
+
+def test_a_model_without_a_config_is_not_pushed(proxy, tmp_path, start):
+    name = proxy.name("library/bare")
+    put_model(tmp_path / "store", name, [("model", b"weights")])
+    path = manifest_file(tmp_path / "store", name)
+    manifest = json.loads(path.read_bytes())
+    del manifest["config"]
+    path.write_text(json.dumps(manifest))
+    server = start(tmp_path / "store")
+    assert "without a config" in server.post("/api/push", {"model": name, "insecure": True}).text
+    assert server.call("GET", "/api/version").status == 200
 
 
 def test_push_tells_why_it_was_refused(proxy, tmp_path, start):

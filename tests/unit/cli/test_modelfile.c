@@ -28,6 +28,7 @@ static void values_are_taken_apart(void **state)
         {"FROM m\nMESSAGE user \"\"\"one\ntwo\"\"\"\r\n", "message", "user", "one\ntwo"},
         {"FROM m\nMESSAGE assistant Hi: there", "message", "assistant", "Hi: there"},
         {"FROM m\nLICENSE MIT", "license", NULL, "MIT"},
+        {"FROM m\nSYSTEM caf\xe9 noir", "system", NULL, "caf\xef\xbf\xbd noir"}, // Latin-1
         {"FROM m\nREQUIRES 0.14.0", "requires", NULL, "0.14.0"},
         {"\xef\xbb\xbf"
          "FROM m\x01\x7f",

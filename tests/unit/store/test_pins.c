@@ -109,6 +109,28 @@ static void a_broken_blob_is_replaced(void **state)
     assert_int_equal(st.st_size, 4);
 }
 
+// A download has its file exclusively; who waits for it pins the blob before the download lets go.
+static void what_replaces_a_broken_blob_can_be_pinned(void **state)
+{
+    struct err err = {0};
+    char digest[BLOB_DIGEST_BYTES], path[BLOB_PATH_BYTES], unfinished[128];
+    bool is_new = false;
+    assert_int_equal(blob_write(directory, slice_of("five"), NULL, digest, NULL, &err), 0);
+    blob_path(directory, digest, path);
+    assert_int_equal(truncate(path, 1), 0);
+    snprintf(unfinished, sizeof unfinished, "%s/blobs/unfinished", directory);
+    assert_int_equal(file_write(unfinished, slice_of("five"), &err), 0);
+    int fd = open(unfinished, O_RDWR);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    const struct blob_settling s = {directory, digest, unfinished, fd};
+    assert_int_equal(blob_settle(&s, NULL, &is_new, &err), 0);
+    assert_true(is_new);
+    int other = open(path, O_RDONLY);
+    assert_int_equal(flock(other, LOCK_SH | LOCK_NB), 0);
+    close(other);
+    close(fd);
+}
+
 static void a_blob_that_is_not_there_cannot_be_pinned(void **state)
 {
     struct err err = {0};
@@ -135,6 +157,20 @@ static void a_running_download_keeps_its_files(void **state)
     assert_int_equal(prune(), 2);
 }
 
+static void a_manifest_that_cannot_be_looked_at_stops_pruning(void **state)
+{
+    struct err err = {0};
+    struct store_pruned pruned;
+    char digest[BLOB_DIGEST_BYTES], path[256];
+    assert_int_equal(blob_write(directory, slice_of("six"), NULL, digest, NULL, &err), 0);
+    snprintf(path, sizeof path, "%s/manifests/host/ns/model", directory);
+    assert_int_equal(directory_make(path, &err), 0);
+    strcat(path, "/tag");
+    assert_int_equal(symlink("tag", path), 0); // leads to itself
+    assert_int_equal(store_prune(store, 0, &pruned, &err), -1);
+    assert_true(is_there(digest));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,8 +178,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_second_writer_does_not_take_the_name, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_being_written_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_blob_is_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_replaces_a_broken_blob_can_be_pinned, setup, teardown),
         cmocka_unit_test_setup_teardown(a_blob_that_is_not_there_cannot_be_pinned, setup, teardown),
         cmocka_unit_test_setup_teardown(a_running_download_keeps_its_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_manifest_that_cannot_be_looked_at_stops_pruning, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
