@@ -13,8 +13,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/options.h"
 #include "server/build.h"
-#include "server/config.h"
 #include "server/kept.h"
 #include "server/models.h"
 #include "server/worker.h"
@@ -360,15 +360,8 @@ static int check_copies(const struct generation *g, const struct request *r, str
 static void submit_model(struct generation *g, const struct stored_model *m, struct err *err)
 {
     struct strbuf details = STRBUF_INIT(64 << 10);
-    struct json_writer w = json_writer_make(&details);
-    models_write_details(&w, m, NULL, false);
     struct host_submission s = {
-        .model = {.blob_digest = m->model_digest,
-                  .blob_path = m->model_path,
-                  .name = m->display_name,
-                  .manifest_digest = m->manifest_digest,
-                  .details_json = strbuf_text(&details),
-                  .settings = config_model_settings(m->display_name)},
+        .model = models_for_host(m, &details),
         .label = {g->request_id, g->dialect->route, g->client},
         .priority = g->priority,
         .comment_ns =

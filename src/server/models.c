@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/options.h"
+#include "server/config.h"
 
 static bool ends_with(const char *text, const char *tail)
 {
@@ -72,6 +73,18 @@ void models_write_details(struct json_writer *w, const struct stored_model *m, c
         json_put_uint(w, embedding);
     }
     json_end_object(w);
+}
+
+struct host_model models_for_host(const struct stored_model *m, struct strbuf *details)
+{
+    struct json_writer w = json_writer_make(details);
+    models_write_details(&w, m, NULL, false);
+    return (struct host_model){.blob_digest = m->model_digest,
+                               .blob_path = m->model_path,
+                               .name = m->display_name,
+                               .manifest_digest = m->manifest_digest,
+                               .details_json = strbuf_text(details),
+                               .settings = config_model_settings(m->display_name)};
 }
 
 bool models_can_complete(const struct stored_model *m, const json_t *card)

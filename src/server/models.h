@@ -11,6 +11,9 @@
 
 // store_find with the answers to an empty name and to names of Ollama's cloud (403).
 int models_find(struct app *app, const char *name, struct stored_model *out, struct err *err);
+// The model as the host takes it, with what drover.conf says of it. Borrows from `m` and from `details`,
+// which it fills.
+struct host_model models_for_host(const struct stored_model *m, struct strbuf *details);
 // The object "details". `card` may be NULL; `has_lengths`: with context_length and embedding_length.
 void models_write_details(struct json_writer *w, const struct stored_model *m, const json_t *card,
                           bool has_lengths);

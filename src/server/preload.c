@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "server/config.h"
+#include "base/options.h"
 #include "server/models.h"
 
 struct preload {
@@ -31,15 +31,8 @@ static void on_event(void *user, const struct event *e)
 static int submit(struct app *app, const struct stored_model *m, struct preload *p, struct err *err)
 {
     struct strbuf details = STRBUF_INIT(64 << 10);
-    struct json_writer w = json_writer_make(&details);
-    models_write_details(&w, m, NULL, false);
     struct host_submission s = {
-        .model = {.blob_digest = m->model_digest,
-                  .blob_path = m->model_path,
-                  .name = m->display_name,
-                  .manifest_digest = m->manifest_digest,
-                  .details_json = strbuf_text(&details),
-                  .settings = config_model_settings(m->display_name)},
+        .model = models_for_host(m, &details),
         .is_preload = true,
         .on_event = on_event,
         .user = p,
