@@ -105,14 +105,11 @@ static bool may_see(const struct access_caller *caller, const struct host_record
 }
 
 // Takes out what the caller may not see; returns how many are left.
-static size_t keep_own(const struct app *app, const struct http_request *r, struct host_record *records,
-                       size_t n)
+static size_t keep_own(const struct access_caller *caller, struct host_record *records, size_t n)
 {
-    struct access_caller caller;
     size_t n_kept = 0;
-    access_read_caller(app, r, &caller);
     for (size_t i = 0; i < n; i++)
-        if (may_see(&caller, &records[i]))
+        if (may_see(caller, &records[i]))
             records[n_kept++] = records[i];
     return n_kept;
 }
@@ -122,6 +119,7 @@ void requests_queue(struct app *app, struct http_request *r)
     struct strbuf out = STRBUF_INIT(MAX_LIST_BYTES);
     struct json_writer w = json_writer_make(&out);
     struct host_record *records = NULL;
+    struct access_caller caller;
     size_t n = 0, n_waiting = 0;
     host_read_queue(app->host, &records, &n);
     for (size_t i = 0; i < n; i++)
@@ -129,7 +127,8 @@ void requests_queue(struct app *app, struct http_request *r)
     json_begin_object(&w);
     json_member_int(&w, "running", (int64_t)(n - n_waiting));
     json_member_int(&w, "waiting", (int64_t)n_waiting);
-    n = keep_own(app, r, records, n);
+    access_read_caller(app, r, &caller);
+    n = keep_own(&caller, records, n);
     write_list(&w, records, n);
     json_end_object(&w);
     free(records);
@@ -151,9 +150,13 @@ void requests_list(struct app *app, struct http_request *r)
     struct strbuf out = STRBUF_INIT(MAX_LIST_BYTES);
     struct json_writer w = json_writer_make(&out);
     struct host_record *records = NULL;
-    size_t n = 0;
-    host_read_history(app->host, read_limit(r), &records, &n);
-    n = keep_own(app, r, records, n);
+    struct access_caller caller;
+    size_t n = 0, limit = read_limit(r);
+    access_read_caller(app, r, &caller);
+    // The limit is of those that are shown: what others asked since takes no place in it.
+    host_read_history(app->host, caller.is_admin ? limit : HOST_HISTORY, &records, &n);
+    n = keep_own(&caller, records, n);
+    n = MIN(n, limit);
     json_begin_object(&w);
     write_list(&w, records, n);
     json_end_object(&w);

@@ -182,6 +182,15 @@ def test_a_key_sees_and_ends_only_its_own_requests(keyed):
         assert {r["id"] for r in json.loads(server.call("GET", "/api/requests", None, bearer(key)).text)["requests"]} == ids
 
 
+def test_the_limit_counts_what_the_key_may_see(keyed):
+    server = keyed()
+    for key, name in ((server.alice, "of-alice"), (server.bob, "first-of-bob"), (server.bob, "last-of-bob")):
+        assert server.call("POST", "/api/generate", ASK, {**bearer(key), "X-Request-Id": name}).status == 200
+    for key, name in ((server.alice, "of-alice"), (server.bob, "last-of-bob"), (server.admin, "last-of-bob")):
+        listed = json.loads(server.call("GET", "/api/requests?limit=1", None, bearer(key)).text)["requests"]
+        assert [r["id"] for r in listed] == [name]
+
+
 def test_hup_reads_the_keys_again_all_or_nothing(keyed):
     server = keyed()
     new = new_key(server.file.parent, server.file, "--name", "carol")
