@@ -226,6 +226,24 @@ void openai_write_own(struct json_writer *w, const struct generation *g)
         json_member_int(w, "seed", (int64_t)g->seed);
 }
 
+void openai_write_whole(struct strbuf *out, const struct generation *g, const char *id_prefix,
+                        const char *object,
+                        void (*write_choice)(struct json_writer *w, const struct choice *c))
+{
+    struct json_writer w = json_writer_make(out);
+    json_begin_object(&w);
+    openai_write_head(&w, g, id_prefix, object);
+    json_key(&w, "choices");
+    json_begin_array(&w);
+    for (uint32_t i = 0; i < g->n_choices; i++)
+        write_choice(&w, &g->choices[i]);
+    json_end_array(&w);
+    openai_write_usage(&w, g);
+    openai_write_own(&w, g);
+    json_end_object(&w);
+    strbuf_push_char(out, '\n');
+}
+
 void openai_begin_event(struct strbuf *out)
 {
     strbuf_push_text(out, "data: ");

@@ -20,6 +20,10 @@ void openai_write_head(struct json_writer *w, const struct generation *g, const 
 void openai_write_reason(struct json_writer *w, const struct choice *c); // "finish_reason"; NULL: null
 void openai_write_usage(struct json_writer *w, const struct generation *g);
 void openai_write_own(struct json_writer *w, const struct generation *g); // "seed" if it was drawn here
+// The answer without a stream, each of its choices by `write_choice`.
+void openai_write_whole(struct strbuf *out, const struct generation *g, const char *id_prefix,
+                        const char *object,
+                        void (*write_choice)(struct json_writer *w, const struct choice *c));
 // An event of a stream is `data: JSON` and an empty line.
 void openai_begin_event(struct strbuf *out);
 void openai_end_event(struct strbuf *out);

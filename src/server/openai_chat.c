@@ -195,18 +195,7 @@ static void write_choice(struct json_writer *w, const struct choice *c)
 
 static void write_whole(struct generation *g, struct strbuf *out)
 {
-    struct json_writer w = json_writer_make(out);
-    json_begin_object(&w);
-    openai_write_head(&w, g, "chatcmpl", "chat.completion");
-    json_key(&w, "choices");
-    json_begin_array(&w);
-    for (uint32_t i = 0; i < g->n_choices; i++)
-        write_choice(&w, &g->choices[i]);
-    json_end_array(&w);
-    openai_write_usage(&w, g);
-    openai_write_own(&w, g);
-    json_end_object(&w);
-    strbuf_push_char(out, '\n');
+    openai_write_whole(out, g, "chatcmpl", "chat.completion", write_choice);
 }
 
 const struct dialect openai_chat_dialect = {

@@ -135,22 +135,15 @@ static void write_last(struct generation *g, struct strbuf *out)
     openai_end_stream(out, g, "cmpl", "text_completion");
 }
 
+static void write_whole_choice(struct json_writer *w, const struct choice *c)
+{
+    struct piece all = generate_whole(c);
+    write_choice(w, c, &all, true, 0);
+}
+
 static void write_whole(struct generation *g, struct strbuf *out)
 {
-    struct json_writer w = json_writer_make(out);
-    json_begin_object(&w);
-    openai_write_head(&w, g, "cmpl", "text_completion");
-    json_key(&w, "choices");
-    json_begin_array(&w);
-    for (uint32_t i = 0; i < g->n_choices; i++) {
-        struct piece all = generate_whole(&g->choices[i]);
-        write_choice(&w, &g->choices[i], &all, true, 0);
-    }
-    json_end_array(&w);
-    openai_write_usage(&w, g);
-    openai_write_own(&w, g);
-    json_end_object(&w);
-    strbuf_push_char(out, '\n');
+    openai_write_whole(out, g, "cmpl", "text_completion", write_whole_choice);
 }
 
 const struct dialect openai_completions_dialect = {
