@@ -35,7 +35,7 @@ assert.equal((await client.ps()).models[0].name, `${model}:latest`);
 await assert.rejects(client.generate({ model: "nope", prompt: "x" }), /model 'nope' not found/);
 await assert.rejects(client.chat({ model, messages, format: "json" }), /format/);
 
-const stream = await client.generate({ model, prompt: "Count to a thousand.", options: { num_predict: 2000 }, stream: true });
+const stream = await client.generate({ model, prompt: "Write the numbers from 1 to 1000, separated by commas.", options: { num_predict: 2000, temperature: 0 }, stream: true });
 let parts = 0;
 await assert.rejects(async () => {
   for await (const _ of stream) if (++parts === 3) stream.abort();
