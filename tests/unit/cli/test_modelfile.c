@@ -50,6 +50,25 @@ static void values_are_taken_apart(void **state)
     }
 }
 
+static void utf16_is_read(void **state)
+{
+    static const char little[] =
+        "\xff\xfe"
+        "F\0R\0O\0M\0 \0m\0\n\0S\0Y\0S\0T\0E\0M\0 \0\xe9\0=\xd8\0\xde"; // e acute, U+1F600
+    static const char big[] = "\xfe\xff"
+                              "\0F\0R\0O\0M\0 \0m\0\n\0S\0Y\0S\0T\0E\0M\0 \0\xe9\xd8=\xde\0";
+    const struct slice texts[] = {slice_make(little, sizeof little - 1), slice_make(big, sizeof big - 1)};
+    for (size_t i = 0; i < 2; i++) {
+        struct modelfile m;
+        struct err err = {0};
+        assert_int_equal(modelfile_parse(texts[i], &m, &err), 0);
+        assert_int_equal(m.n, 2);
+        assert_string_equal(m.commands[0].value, "m");
+        assert_string_equal(m.commands[1].value, "\xc3\xa9\xf0\x9f\x98\x80");
+        modelfile_fini(&m);
+    }
+}
+
 static void what_is_none_is_told(void **state)
 {
     static const struct {
@@ -99,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_taken_apart),
+        cmocka_unit_test(utf16_is_read),
         cmocka_unit_test(what_is_none_is_told),
         cmocka_unit_test(any_bytes_are_read),
     };

@@ -154,6 +154,51 @@ static void logprobs_are_of_the_raw_distribution(void **state)
     assert_int_equal(s.top[2].token_id, 0);
 }
 
+static struct sample draw_biased(const struct params *params, const struct logit_bias *biases, size_t n,
+                                 const uint32_t *tokens, size_t n_tokens)
+{
+    float copy[4];
+    struct sample out;
+    memcpy(copy, four, sizeof copy);
+    struct sample_input in = {.logits = copy,
+                              .n_vocab = 4,
+                              .params = params,
+                              .tokens = tokens,
+                              .n_tokens = n_tokens,
+                              .biases = biases,
+                              .n_biases = n};
+    sampler_draw(kernels_get(cpu_best_level()), &scratch, &in, &out);
+    return out;
+}
+
+static void biases_come_first_and_logprobs_do_not_see_them(void **state)
+{
+    static const struct logit_bias certain = {2, 100}, never = {1, -100}, beyond = {4, 100};
+    static const struct logit_bias both[] = {{2, 100}, {2, -200}}, close = {0, 1}; // 0: 0.2 e
+    uint32_t tokens[1] = {0};
+    struct params p = off;
+    p.logprobs = true;
+    p.top_logprobs = 1;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        p.seed = seed;
+        struct sample s = draw_biased(&p, &certain, 1, NULL, 0);
+        assert_int_equal(s.token_id, 2);
+        assert_true(fabsf(s.logprob - logf(0.1f)) < 1e-5f);
+        assert_int_equal(s.top[0].token_id, 1); // the model's own first
+        assert_int_not_equal(draw_biased(&p, &never, 1, NULL, 0).token_id, 1);
+        assert_int_not_equal(draw_biased(&p, both, 2, NULL, 0).token_id, 2); // they add up
+        assert_int_equal(draw_biased(&p, &beyond, 1, NULL, 0).token_id,
+                         draw_biased(&p, NULL, 0, NULL, 0).token_id);
+    }
+    p.top_k = 1; // filters see the biased logits
+    assert_int_equal(draw_biased(&p, &close, 1, NULL, 0).token_id, 0);
+    p.repeat_last_n = 1; // and penalties come after
+    p.presence_penalty = 2;
+    assert_int_equal(draw_biased(&p, &close, 1, tokens, 1).token_id, 1);
+    p.temperature = 0;
+    assert_int_equal(draw_biased(&p, &certain, 1, NULL, 0).token_id, 2);
+}
+
 static void the_same_seed_and_index_draw_the_same(void **state)
 {
     struct params p = off, q = off;
@@ -185,6 +230,7 @@ int main(void)
         cmocka_unit_test(greedy_takes_the_lowest_of_equal_ids),
         cmocka_unit_test(penalties_act_on_the_window_only),
         cmocka_unit_test(logprobs_are_of_the_raw_distribution),
+        cmocka_unit_test(biases_come_first_and_logprobs_do_not_see_them),
         cmocka_unit_test(the_same_seed_and_index_draw_the_same),
         cmocka_unit_test(exponentials_are_exact_enough),
     };
