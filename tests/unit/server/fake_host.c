@@ -114,6 +114,7 @@ static void play(struct job *j, bool is_closing)
     } else if (j->has_request) {
         e = (struct event){.kind = EVENT_DONE,
                            .reason = j->script.reason,
+                           .stop_i = j->script.stop_i,
                            .n_generated = n,
                            .n_cached = j->script.n_cached,
                            .prompt_ns = 3000,

@@ -15,6 +15,7 @@ struct fake_script {
     uint32_t n_repeats;                  // the tokens are played so many times; 0: once
     uint32_t n_prompt, n_cached, n_truncated;
     enum done_reason reason;
+    uint32_t stop_i;         // of the event that ends it
     bool has_logprobs;       // each token with its own and, if asked for, one alternative
     bool hold_before_prompt; // until fake_host_release
     bool hold_before_tokens; // after the first token

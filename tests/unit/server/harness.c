@@ -290,6 +290,30 @@ json_t *reply_json_value(struct reply *r)
     return value;
 }
 
+json_t *reply_event(struct reply *r, size_t i)
+{
+    const char *name = line_at(r->body, 2 * i);
+    json_t *value = reply_line(r, 2 * i + 1);
+    const char *type = json_string_value(json_object_get(value, "type"));
+    if (!name || !type || strncmp(name, "event: ", 7) != 0 || strncmp(name + 7, type, strlen(type)) != 0) {
+        fprintf(stderr, "no event %zu: %s\n", i, r->body);
+        abort();
+    }
+    return value;
+}
+
+const char *reply_event_names(struct reply *r)
+{
+    static char text[2048];
+    text[0] = '\0';
+    for (size_t i = 0; line_at(r->body, 2 * i); i++) {
+        const char *line = line_at(r->body, 2 * i) + 7;
+        size_t n = strlen(text);
+        snprintf(text + n, sizeof text - n, "%s%.*s", n ? " " : "", (int)strcspn(line, "\n"), line);
+    }
+    return text;
+}
+
 const char *keys_of(const json_t *object)
 {
     static char text[1024];

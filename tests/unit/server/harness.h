@@ -43,6 +43,10 @@ char *reply_header(struct reply *r, const char *name); // to free
 json_t *reply_line(struct reply *r, size_t i);
 size_t reply_count_lines(struct reply *r);
 json_t *reply_json_value(struct reply *r);
+// Data of event i of a stream whose events have names, which have to be its "type" as well; the caller's.
+json_t *reply_event(struct reply *r, size_t i);
+// "a b c": the names of a stream's events in their order.
+const char *reply_event_names(struct reply *r);
 // "a,b,c": the keys of an object in their order.
 const char *keys_of(const json_t *object);
 // A connected socket with the request sent and nothing read.
