@@ -195,7 +195,7 @@ void ask_read_ollama(struct ask *a, struct fields *f)
     a->top_logprobs = (int32_t)top;
 }
 
-void ask_push_message(json_t *messages, struct slice role, struct slice content)
+json_t *ask_push_message(json_t *messages, struct slice role, struct slice content)
 {
     char *lower = xstrndup(role.n ? role.at : "", role.n);
     json_t *message = json_object();
@@ -205,6 +205,7 @@ void ask_push_message(json_t *messages, struct slice role, struct slice content)
     json_object_set_new(message, "content", json_stringn_nocheck(content.n ? content.at : "", content.n));
     json_array_append_new(messages, message);
     free(lower);
+    return message;
 }
 
 // Members that some templates know, kept as they are.
@@ -242,8 +243,7 @@ static void read_message(struct ask *a, struct fields *f, const json_t *value)
     struct fields m = fields_open(value, "ChatRequest.messages", f->err);
     fields_text(&m, "role", &role);
     fields_text(&m, "content", &content);
-    ask_push_message(a->messages, role, content);
-    json_t *message = json_array_get(a->messages, json_array_size(a->messages) - 1);
+    json_t *message = ask_push_message(a->messages, role, content);
     keep_text(message, &m, "thinking");
     keep_text(message, &m, "tool_name");
     keep_text(message, &m, "tool_call_id");

@@ -20,6 +20,9 @@ enum ask_need {
     NEED_FORMAT = 1 << 4,
 };
 
+// Whether the model calls a tool: as it likes, never, or in any case.
+enum tool_choice { TOOL_CHOICE_AUTO, TOOL_CHOICE_NONE, TOOL_CHOICE_REQUIRED };
+
 enum { ASK_MAX_CHOICES = 128, ASK_MAX_UNREAD_BYTES = 512 };
 
 struct ask {
@@ -45,8 +48,11 @@ struct ask {
     const json_t *think;       // as sent, borrowed; NULL: not sent
     json_t *messages;          // array of {role, content, ...}
     json_t *tools;             // array, or NULL
-    json_t *options;           // Ollama's names (knobs.h), or NULL
-    json_t *context;           // array of ids, or NULL
+    enum tool_choice tool_choice;
+    struct slice tool_name; // TOOL_CHOICE_REQUIRED: this one; empty: any
+    bool one_call;          // at most one call in an answer
+    json_t *options;        // Ollama's names (knobs.h), or NULL
+    json_t *context;        // array of ids, or NULL
     bool has_keep_alive;
     int64_t keep_alive_ns; // negative: for ever
     bool logprobs;
@@ -73,5 +79,5 @@ void ask_note(struct ask *a, const char *prefix, const char *name);
 void ask_note_unread(struct ask *a, const struct fields *f, const char *prefix);
 // Ollama's messages: content is a string.
 void ask_read_messages(struct ask *a, struct fields *f);
-// A message {role, content} at the end of `messages`; the role in lower case.
-void ask_push_message(json_t *messages, struct slice role, struct slice content);
+// A message {role, content} at the end of `messages`, which owns it; the role in lower case.
+json_t *ask_push_message(json_t *messages, struct slice role, struct slice content);

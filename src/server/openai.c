@@ -20,9 +20,7 @@ struct refused {
 };
 
 static const struct refused refused[] = {
-    {"tools", IDLE_EMPTY, {0}},
     {"functions", IDLE_EMPTY, {0}},
-    {"tool_choice", IDLE_WORDS, {"none", "auto"}},
     {"function_call", IDLE_WORDS, {"none", "auto"}},
     {"audio", IDLE_EMPTY, {0}},
     {"prediction", IDLE_EMPTY, {0}},
@@ -33,13 +31,12 @@ static const struct refused refused[] = {
     {"service_tier", IDLE_WORDS, {"auto", "default"}},
 };
 
-// Labels, and hints for a cache that is always there. Without tools none is called in parallel.
+// Labels, and hints for a cache that is always there.
 static const char *const labels[] = {"user",
                                      "metadata",
                                      "safety_identifier",
                                      "prompt_cache_key",
                                      "prompt_cache_retention",
-                                     "parallel_tool_calls",
                                      NULL};
 
 static bool is_idle(const struct refused *r, const json_t *v)

@@ -13,6 +13,14 @@ extern const struct dialect openai_responses_dialect;
 // stream, stream_options, max_tokens, seed, stop, temperature, top_p, penalties into a->options (Ollama's
 // names), choices, biases, and the refusal of what is not honoured.
 void openai_read_common(struct ask *a, struct fields *f);
+void openai_read_messages(struct ask *a, struct fields *f); // of a chat
+void openai_read_tools(struct ask *a, struct fields *f);    // tools, tool_choice, parallel_tool_calls
+// "none", "auto", "required", or an object that names a function, which `named_in` holds ("function"), or
+// which it does itself (NULL).
+void openai_read_tool_choice(struct ask *a, struct fields *f, const char *named_in);
+// Arguments always have the form of their tool's parameters where a call is required; else the model is free,
+// which is told if it was asked for otherwise.
+void openai_read_strict(struct ask *a, struct fields *f, const char *label);
 void openai_read_stream_options(struct ask *a, struct fields *f);
 // "id", "object", "created", "model", "system_fingerprint": the first members of every reply.
 void openai_write_head(struct json_writer *w, const struct generation *g, const char *id_prefix,
@@ -32,6 +40,8 @@ void openai_end_event(struct strbuf *out);
 void openai_end_stream(struct strbuf *out, struct generation *g, const char *id_prefix, const char *object);
 void openai_write_comment(struct slice text, struct strbuf *out);
 void openai_write_error(struct generation *g, const struct err *err, struct strbuf *out);
+
+int openai_responses_read(struct ask *a, struct err *err);
 
 void openai_models(struct app *app, struct http_request *r);
 void openai_model(struct app *app, struct http_request *r); // GET /v1/models/NAME

@@ -7,74 +7,7 @@
 #include "base/mem.h"
 #include "server/logprobs.h"
 
-enum { MAX_CONTENT_BYTES = 32 << 20 };
-
 // ---- The body ----
-static void read_part(struct fields *f, const json_t *part, struct strbuf *text)
-{
-    struct slice type = json_slice(json_object_get(part, "type"));
-    const json_t *value = json_object_get(part, "text");
-    if (!slice_is(type, "text")) {
-        err_set(fields_fail(f), ERR_INVALID, "drover does not support content of type \"%.*s\" yet",
-                (int)MIN(type.n, 64), type.n ? type.at : "");
-        return;
-    }
-    if (!json_is_string(value))
-        err_set(fields_fail(f), ERR_INVALID,
-                "invalid message content: a part of type \"text\" has no \"text\"");
-    if (text->n > 0)
-        strbuf_push_char(text, '\n');
-    strbuf_push_slice(text, json_slice(value));
-}
-
-static bool arguments_are_valid(const json_t *call)
-{
-    struct err ignored = {0};
-    json_t *value =
-        json_parse(json_slice(json_object_get(json_object_get(call, "function"), "arguments")), &ignored);
-    bool is_object = json_is_object(value);
-    json_decref(value);
-    return is_object;
-}
-
-static void read_tool_calls(struct ask *a, struct fields *f, const json_t *calls)
-{
-    for (size_t i = 0; i < json_array_size(calls); i++)
-        if (!arguments_are_valid(json_array_get(calls, i)))
-            err_set(fields_fail(f), ERR_INVALID, "invalid tool call arguments");
-    a->needs |= json_array_size(calls) > 0 ? NEED_TOOLS : 0;
-}
-
-static void read_message(struct ask *a, struct fields *f, const json_t *value)
-{
-    struct strbuf text = STRBUF_INIT(MAX_CONTENT_BYTES);
-    struct slice role = slice_of("");
-    struct fields m = fields_open(value, "ChatCompletionRequest.messages", f->err);
-    if (!json_is_object(value)) {
-        fields_refuse_type(f, "messages", value, "openai.Message");
-        return;
-    }
-    fields_text(&m, "role", &role);
-    const json_t *content = fields_find(&m, "content");
-    const json_t *calls = fields_array(&m, "tool_calls", "[]openai.ToolCall");
-    read_tool_calls(a, &m, calls);
-    if (json_is_string(content))
-        strbuf_push_slice(&text, json_slice(content));
-    else if (json_is_array(content))
-        for (size_t i = 0; i < json_array_size(content) && !m.failed; i++)
-            read_part(&m, json_array_get(content, i), &text);
-    else if (content || json_array_size(calls) == 0)
-        err_set(fields_fail(&m), ERR_INVALID, "invalid message content type: %s",
-                content ? fields_kind(content) : "null");
-    if (slice_is(role, "developer")) // OpenAI's newer word for the same
-        role = slice_of("system");
-    ask_push_message(a->messages, role, strbuf_slice(&text));
-    strbuf_fini(&text);
-    fields_accept(&m, (const char *const[]){"refusal", "annotations", NULL});
-    ask_note_unread(a, &m, "messages.");
-    f->failed |= m.failed;
-}
-
 static void read_effort(struct ask *a, struct fields *f)
 {
     static const char *const levels[] = {"none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max"};
@@ -99,14 +32,9 @@ static int read_body(struct ask *a, struct err *err)
 {
     struct fields f = fields_open(a->body, "ChatCompletionRequest", err);
     int64_t top = 0;
-    a->is_chat = true;
-    a->messages = json_array();
     ask_read_model(a, &f);
-    const json_t *list = fields_array(&f, "messages", "[]openai.Message");
-    if (!f.failed && json_array_size(list) == 0)
-        err_set(fields_fail(&f), ERR_INVALID, "[] is too short - 'messages'");
-    for (size_t i = 0; i < json_array_size(list) && !f.failed; i++)
-        read_message(a, &f, json_array_get(list, i));
+    openai_read_messages(a, &f);
+    openai_read_tools(a, &f);
     openai_read_common(a, &f);
     read_effort(a, &f);
     fields_bool(&f, "logprobs", &a->logprobs);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// POST /v1/responses: OpenAI's Responses, without state: nothing is stored, and what asks for storage is
-// refused by name. As in Ollama the events of a stream have their members in alphabetical order, the whole
-// answer has them in OpenAI's.
+// POST /v1/responses: the answers of OpenAI's Responses. As in Ollama the events of a stream have their
+// members in alphabetical order, the whole answer has them in OpenAI's.
 #include "server/openai.h"
 
 #include <inttypes.h>
@@ -11,180 +10,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-
-enum { MAX_CONTENT_BYTES = 32 << 20 };
-
-// ---- The body ----
-static void read_part(struct ask *a, struct fields *f, const json_t *part, struct strbuf *text)
-{
-    struct slice type = json_slice(json_object_get(part, "type"));
-    bool is_text = slice_is(type, "input_text") || slice_is(type, "output_text") || slice_is(type, "text");
-    if (slice_is(type, "input_image")) {
-        a->needs |= NEED_VISION;
-        return;
-    }
-    if (!is_text || !json_is_string(json_object_get(part, "text"))) {
-        err_set(fields_fail(f), ERR_INVALID, "drover does not support content of type \"%.*s\" yet",
-                (int)MIN(type.n, 64), type.n ? type.at : "");
-        return;
-    }
-    if (text->n > 0)
-        strbuf_push_char(text, '\n');
-    strbuf_push_slice(text, json_slice(json_object_get(part, "text")));
-}
-
-static void read_message(struct ask *a, struct fields *f, const json_t *item)
-{
-    struct strbuf text = STRBUF_INIT(MAX_CONTENT_BYTES);
-    struct fields m = fields_open(item, "ResponsesRequest.input", f->err);
-    struct slice role = slice_of("user");
-    const json_t *content = fields_find(&m, "content");
-    fields_text(&m, "role", &role);
-    if (json_is_string(content))
-        strbuf_push_slice(&text, json_slice(content));
-    else if (json_is_array(content))
-        for (size_t i = 0; i < json_array_size(content) && !m.failed; i++)
-            read_part(a, &m, json_array_get(content, i), &text);
-    else
-        err_set(fields_fail(&m), ERR_INVALID, "the content of a message must be a string or an array");
-    if (slice_is(role, "developer"))
-        role = slice_of("system");
-    ask_push_message(a->messages, role, strbuf_slice(&text));
-    fields_accept(&m, (const char *const[]){"type", "id", "status", NULL});
-    ask_note_unread(a, &m, "input.");
-    f->failed |= m.failed;
-    strbuf_fini(&text);
-}
-
-static void read_item(struct ask *a, struct fields *f, const json_t *item)
-{
-    struct slice type = json_slice(json_object_get(item, "type"));
-    if (!json_is_object(item))
-        fields_refuse_type(f, "input", item, "openai.ResponsesInputItem");
-    else if (type.n == 0 || slice_is(type, "message"))
-        read_message(a, f, item);
-    else if (slice_is(type, "function_call") || slice_is(type, "function_call_output"))
-        a->needs |= NEED_TOOLS;
-    else if (slice_is(type, "reasoning"))
-        ask_note(a, "input.", "reasoning"); // of earlier turns, which no model here reads
-    else
-        err_set(fields_fail(f), ERR_INVALID, "drover does not support input of type \"%.*s\" yet",
-                (int)MIN(type.n, 64), type.at);
-}
-
-static void read_input(struct ask *a, struct fields *f)
-{
-    struct slice instructions = slice_of("");
-    const json_t *input = fields_find(f, "input");
-    a->is_chat = true;
-    a->messages = json_array();
-    if (fields_text(f, "instructions", &instructions) && instructions.n > 0)
-        ask_push_message(a->messages, slice_of("system"), instructions);
-    if (json_is_string(input))
-        ask_push_message(a->messages, slice_of("user"), json_slice(input));
-    else if (json_is_array(input))
-        for (size_t i = 0; i < json_array_size(input) && !f->failed; i++)
-            read_item(a, f, json_array_get(input, i));
-    else if (input)
-        err_set(fields_fail(f), ERR_INVALID, "input must be a string or an array of items");
-    a->is_empty = json_array_size(a->messages) == 0;
-}
-
-static void refuse(struct fields *f, const char *name)
-{
-    err_set(fields_fail(f), ERR_INVALID, "drover does not support \"%s\" yet", name);
-}
-
-static void refuse_unless_word(struct fields *f, const char *name, const char *idle, const char *other)
-{
-    const json_t *v = fields_find(f, name);
-    if (v && !slice_is(json_slice(v), idle) && !slice_is(json_slice(v), other))
-        refuse(f, name);
-}
-
-static void refuse_state(struct fields *f)
-{
-    static const char *const refused[] = {"store",   "previous_response_id", "conversation",      "prompt",
-                                          "include", "background",           "context_management"};
-    for (size_t i = 0; i < COUNT_OF(refused); i++)
-        if (!fields_is_empty(fields_find(f, refused[i])))
-            refuse(f, refused[i]);
-    refuse_unless_word(f, "tool_choice", "auto", "none");
-    refuse_unless_word(f, "service_tier", "auto", "default");
-}
-
-static void read_text(struct ask *a, struct fields *f)
-{
-    const json_t *text = fields_object(f, "text", "openai.ResponsesText");
-    const json_t *format = json_object_get(text, "format"), *verbosity = json_object_get(text, "verbosity");
-    if (json_is_object(format) && !slice_is(json_slice(json_object_get(format, "type")), "text"))
-        a->needs |= NEED_FORMAT;
-    if (verbosity && !json_is_null(verbosity) && !slice_is(json_slice(verbosity), "medium"))
-        refuse(f, "verbosity");
-}
-
-static void read_reasoning(struct ask *a, struct fields *f)
-{
-    const json_t *reasoning = fields_object(f, "reasoning", "openai.ResponsesReasoning");
-    struct slice effort = json_slice(json_object_get(reasoning, "effort"));
-    if (effort.n > 0 && !slice_is(effort, "none"))
-        a->needs |= NEED_THINKING;
-}
-
-static void read_sampling(struct ask *a, struct fields *f)
-{
-    double value = 1.0;
-    int64_t n = 0, top = 0;
-    fields_double(f, "temperature", &value);
-    json_object_set_new(a->options, "temperature", json_real(value));
-    if (fields_double(f, "top_p", &value))
-        json_object_set_new(a->options, "top_p", json_real(value));
-    if (fields_int(f, "max_output_tokens", &n))
-        json_object_set_new(a->options, "num_predict", json_integer(n));
-    if (fields_find(f, "max_output_tokens") && n < 1 && !f->failed)
-        err_set(fields_fail(f), ERR_INVALID, "max_output_tokens must be at least 1");
-    if (fields_int(f, "top_logprobs", &top) && top != 0)
-        refuse(f, "top_logprobs");
-}
-
-static void read_truncation(struct ask *a, struct fields *f)
-{
-    struct slice mode = slice_of("disabled");
-    fields_text(f, "truncation", &mode);
-    a->truncate = slice_is(mode, "auto") ? TRUNCATE_OLD_TURNS : TRUNCATE_REFUSE;
-    if (!slice_is(mode, "auto") && !slice_is(mode, "disabled"))
-        err_set(fields_fail(f), ERR_INVALID, "truncation must be \"auto\" or \"disabled\"");
-}
-
-static int read_body(struct ask *a, struct err *err)
-{
-    static const char *const labels[] = {"metadata",
-                                         "user",
-                                         "safety_identifier",
-                                         "prompt_cache_key",
-                                         "max_tool_calls",
-                                         "prompt_cache_retention",
-                                         "parallel_tool_calls",
-                                         NULL};
-    struct fields f = fields_open(a->body, "ResponsesRequest", err);
-    ask_read_model(a, &f);
-    if (!f.failed && a->model[0] == '\0')
-        err_set(fields_fail(&f), ERR_INVALID, "model is required");
-    a->options = json_object();
-    read_input(a, &f);
-    read_sampling(a, &f);
-    read_text(a, &f);
-    read_reasoning(a, &f);
-    read_truncation(a, &f);
-    if (!fields_is_empty(fields_array(&f, "tools", "[]openai.ResponsesTool")))
-        a->needs |= NEED_TOOLS;
-    refuse_state(&f);
-    ask_read_stream(a, &f, false);
-    openai_read_stream_options(a, &f);
-    fields_accept(&f, labels);
-    ask_note_unread(a, &f, "");
-    return f.failed ? -1 : 0;
-}
 
 // ---- The replies ----
 // A text that JSON can carry: ill-formed bytes become U+FFFD.
@@ -376,7 +201,7 @@ const struct dialect openai_responses_dialect = {
     .whole_type = "application/json",
     .errors = ERRORS_OPENAI,
     .keeps_text = true,
-    .read = read_body,
+    .read = openai_responses_read,
     .write_first = write_first,
     .write_piece = write_piece,
     .write_last = write_last,

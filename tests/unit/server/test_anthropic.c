@@ -192,9 +192,28 @@ static void contents_become_messages(void **state)
          "\"role\":\"user\",\"content\":\"b\"}]",
          "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\","
          "\"content\":\"b\"}]"},
+        {"\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":[{\"type\":"
+         "\"thinking\",\"thinking\":\"hm\",\"signature\":\"s\"},{\"type\":\"text\",\"text\":\"b\"},{\"type\":"
+         "\"tool_use\",\"id\":\"t1\",\"name\":\"f\",\"input\":{\"x\":1}},{\"type\":\"tool_use\",\"id\":"
+         "\"t2\","
+         "\"name\":\"g\",\"input\":{}}]},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"c\"},{"
+         "\"type\":\"tool_result\",\"tool_use_id\":\"t1\",\"content\":\"7\"},{\"type\":\"tool_result\","
+         "\"tool_"
+         "use_id\":\"t2\",\"content\":[{\"type\":\"text\",\"text\":\"8\"}]}]},{\"role\":\"user\",\"content\":"
+         "["
+         "{\"type\":\"tool_result\",\"tool_use_id\":\"t3\"}]}]",
+         "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\",\"thinking\":"
+         "\"hm\","
+         "\"tool_calls\":[{\"id\":\"t1\",\"function\":{\"index\":0,\"name\":\"f\",\"arguments\":{\"x\":1}}},{"
+         "\"id\":\"t2\",\"function\":{\"index\":1,\"name\":\"g\",\"arguments\":{}}}]},{\"role\":\"tool\","
+         "\"content\":\"7\",\"tool_name\":\"f\",\"tool_call_id\":\"t1\"},{\"role\":\"tool\",\"content\":"
+         "\"8\","
+         "\"tool_name\":\"g\",\"tool_call_id\":\"t2\"},{\"role\":\"user\",\"content\":\"c\"},{\"role\":"
+         "\"tool\","
+         "\"content\":\"\",\"tool_call_id\":\"t3\"}]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char body[1024];
+        char body[2048];
         snprintf(body, sizeof body, "{\"model\":\"plain\",\"max_tokens\":9,%s}", cases[i].members);
         struct reply r = post(*state, PATH, body);
         if (r.status != 200)
@@ -234,6 +253,17 @@ static void what_is_not_honoured_is_refused(void **state)
          "json: cannot unmarshal number 1.5 into Go struct field MessagesRequest.top_k of type int"},
         {"\"stream\":1",
          "json: cannot unmarshal number into Go struct field MessagesRequest.stream of type bool"},
+        {"\"tools\":[{\"name\":\"\"}]", "a tool has no name"},
+        {"\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"web_search\"}]",
+         "drover does not support tools of type \"web_search_20250305\" yet"},
+        {"\"tool_choice\":{\"type\":\"any\"}", "tool_choice: there are no tools to choose from"},
+        {"\"tool_choice\":{\"type\":\"some\"}",
+         "tool_choice must be \"auto\", \"any\", \"tool\" or \"none\""},
+        {"\"tools\":[{\"name\":\"f\",\"input_schema\":{}}],\"tool_choice\":{\"type\":\"tool\",\"name\":"
+         "\"g\"}",
+         "tool_choice: no tool is named \"g\""},
+        {"\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"server_tool_use\"}]}]",
+         "drover does not support content of type \"server_tool_use\" yet"},
         {"\"container\":\"c\"", "drover does not support \"container\" yet"},
         {"\"mcp_servers\":[{}]", "drover does not support \"mcp_servers\" yet"},
         {"\"context_management\":{\"edits\":[]}", "drover does not support \"context_management\" yet"},

@@ -134,6 +134,32 @@ static void parameters_are_honoured(void **state)
     reply_fini(&r);
 }
 
+static void calls_and_results_become_messages(void **state)
+{
+    static const char messages[] =
+        "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":null,\"reasoning\":"
+        "\"hm\",\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+        "\"arguments\":\"{\\\"y\\\": 1, \\\"x\\\": \\\"2\\\"}\"}},{\"id\":\"c2\",\"index\":1,\"type\":"
+        "\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\","
+        "\"tool_call_id\":\"c2\",\"content\":[{\"type\":\"text\",\"text\":\"7\"}]},{\"role\":\"tool\","
+        "\"name\":\"h\",\"content\":\"8\"}]";
+    static const char expected[] =
+        "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"\",\"thinking\":"
+        "\"hm\",\"tool_calls\":[{\"id\":\"c1\",\"function\":{\"index\":0,\"name\":\"f\",\"arguments\":{"
+        "\"y\":1,\"x\":\"2\"}}},{\"id\":\"c2\",\"function\":{\"index\":1,\"name\":\"g\",\"arguments\":{}}"
+        "}]},{\"role\":\"tool\",\"content\":\"7\",\"tool_name\":\"g\",\"tool_call_id\":\"c2\"},{\"role\":"
+        "\"tool\",\"content\":\"8\",\"tool_name\":\"h\"}]";
+    struct strbuf body = STRBUF_INIT(4096);
+    strbuf_printf(&body, "{\"model\":\"plain\",\"messages\":%s}", messages);
+    struct reply r = post(*state, "/v1/chat/completions", strbuf_text(&body));
+    if (r.status != 200)
+        fail_msg("%s", r.body);
+    assert_string_equal(fake_host_last(((struct harness *)*state)->host)->request.messages_json, expected);
+    assert_null(reply_header(&r, "X-Ignored-Parameters"));
+    reply_fini(&r);
+    strbuf_fini(&body);
+}
+
 static void what_is_not_honoured_is_refused(void **state)
 {
     static const char *const cases[][2] = {
@@ -141,8 +167,21 @@ static void what_is_not_honoured_is_refused(void **state)
         {"\"best_of\":2", "drover does not support \"best_of\" other than \"n\" yet"},
         {"\"logit_bias\":{\"1\":200}", "logit_bias: the bias of \"1\" must be between -100 and 100"},
         {"\"logit_bias\":{\"one\":2}", "logit_bias: \"one\" is no token id"},
-        {"\"tools\":[{}]", "drover does not support \"tools\" yet"},
-        {"\"tool_choice\":\"required\"", "drover does not support \"tool_choice\" yet"},
+        {"\"tools\":[5]",
+         "json: cannot unmarshal number into Go struct field ChatCompletionRequest.tools of type api.Tool"},
+        {"\"tools\":[{\"type\":\"custom\"}]", "drover does not support tools of type \"custom\" yet"},
+        {"\"tools\":[{\"type\":\"function\",\"function\":{}}]", "a tool has no name"},
+        {"\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":[]}}]",
+         "the parameters of tool \"f\" must be an object"},
+        {"\"tool_choice\":\"required\"", "tool_choice: there are no tools to choose from"},
+        {"\"tool_choice\":\"any\"", "drover does not support \"tool_choice\" other than \"none\", \"auto\", "
+                                    "\"required\" or a function yet"},
+        {"\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":{\"type\":"
+         "\"function\",\"function\":{\"name\":\"g\"}}",
+         "tool_choice: no tool is named \"g\""},
+        {"\"tool_choice\":{\"type\":\"function\"}", "tool_choice names no function"},
+        {"\"parallel_tool_calls\":5", "json: cannot unmarshal number into Go struct field "
+                                      "ChatCompletionRequest.parallel_tool_calls of type bool"},
         {"\"functions\":[{}]", "drover does not support \"functions\" yet"},
         {"\"audio\":{\"voice\":\"x\"}", "drover does not support \"audio\" yet"},
         {"\"modalities\":[\"audio\"]", "drover does not support \"modalities\" other than [\"text\"] yet"},
@@ -165,7 +204,7 @@ static void what_is_not_honoured_is_refused(void **state)
          "json: cannot unmarshal number into Go struct field StreamOptions.include_usage of type bool"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char body[512];
+        char body[1024];
         snprintf(body, sizeof body, "{\"model\":\"tiny\"," MESSAGES ",%s}", cases[i][0]);
         expect_error(post(*state, "/v1/chat/completions", body), 400, "invalid_request_error", cases[i][1]);
     }
@@ -332,6 +371,7 @@ int main(void)
         T(chat_streams_events),
         T(a_stream_without_text_still_has_a_role),
         T(parameters_are_honoured),
+        T(calls_and_results_become_messages),
         T(what_is_not_honoured_is_refused),
         T(bad_bodies_are_refused),
         T(completions_answer_and_stream),

@@ -123,9 +123,29 @@ static void inputs_become_messages(void **state)
          "\"content\":\"d\"}]",
          "[{\"role\":\"system\",\"content\":\"a\\nb\"},{\"role\":\"assistant\",\"content\":\"c\"},{\"role\":"
          "\"user\",\"content\":\"d\"}]"},
+        {"\"input\":[{\"role\":\"user\",\"content\":\"a\"},{\"type\":\"reasoning\",\"id\":\"rs_1\","
+         "\"summary\":["
+         "{\"type\":\"summary_text\",\"text\":\"h\"}],\"encrypted_content\":\"hm\"},{\"role\":\"assistant\","
+         "\"content\":\"b\"},{\"type\":\"function_call\",\"id\":\"fc_1\",\"call_id\":\"c1\",\"name\":\"f\","
+         "\"arguments\":\"{\\\"x\\\":1}\"},{\"type\":\"function_call\",\"call_id\":\"c2\",\"name\":\"g\","
+         "\"arguments\":\"{}\"},{\"type\":\"function_call_output\",\"call_id\":\"c1\",\"output\":\"7\"},{"
+         "\"type\":"
+         "\"function_call_output\",\"call_id\":\"c2\",\"output\":[{\"type\":\"input_text\",\"text\":\"8\"}]},"
+         "{"
+         "\"type\":\"reasoning\",\"summary\":[{\"type\":\"summary_text\",\"text\":\"so\"}]},{\"type\":"
+         "\"function_call\",\"call_id\":\"c3\",\"name\":\"f\",\"arguments\":\"{}\"}]",
+         "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\",\"thinking\":"
+         "\"hm\","
+         "\"tool_calls\":[{\"id\":\"c1\",\"function\":{\"index\":0,\"name\":\"f\",\"arguments\":{\"x\":1}}},{"
+         "\"id\":\"c2\",\"function\":{\"index\":1,\"name\":\"g\",\"arguments\":{}}}]},{\"role\":\"tool\","
+         "\"content\":\"7\",\"tool_name\":\"f\",\"tool_call_id\":\"c1\"},{\"role\":\"tool\",\"content\":"
+         "\"8\","
+         "\"tool_name\":\"g\",\"tool_call_id\":\"c2\"},{\"role\":\"assistant\",\"content\":\"\",\"thinking\":"
+         "\"so\",\"tool_calls\":[{\"id\":\"c3\",\"function\":{\"index\":0,\"name\":\"f\",\"arguments\":{}}}]}"
+         "]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char body[1024];
+        char body[2048];
         snprintf(body, sizeof body, "{\"model\":\"plain\",%s}", cases[i].members);
         struct reply r = post(*state, PATH, body);
         if (r.status != 200)
@@ -153,7 +173,10 @@ static void parameters_are_honoured_and_echoed(void **state)
         {"text", "{\"format\":{\"type\":\"text\"}}"},
     };
     struct strbuf body = STRBUF_INIT(4096);
-    strbuf_push_text(&body, "{" ASK ",\"store\":false,\"background\":false,\"include\":[],\"user\":\"u\"");
+    strbuf_push_text(
+        &body,
+        "{" ASK
+        ",\"store\":false,\"background\":false,\"include\":[\"reasoning.encrypted_content\"],\"user\":\"u\"");
     for (size_t i = 0; i < sizeof echoed / sizeof echoed[0]; i++)
         strbuf_printf(&body, ",\"%s\":%s", echoed[i][0], echoed[i][1]);
     strbuf_push_char(&body, '}');
@@ -196,6 +219,17 @@ static void what_is_not_honoured_is_refused(void **state)
         {"\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\"}]}]",
          "registry.ollama.ai/library/plain:latest does not support vision: drover does not support "
          "\"images\" yet"},
+        {"\"input\":[{\"type\":\"function_call\",\"name\":\"f\",\"arguments\":\"[]\"}]",
+         "invalid tool call arguments"},
+        {"\"input\":[{\"type\":\"function_call_output\",\"call_id\":\"c\"}]",
+         "the output of a call must be a string or an array"},
+        {"\"tools\":[{\"type\":\"web_search\"}]", "drover does not support tools of type \"web_search\" yet"},
+        {"\"tools\":[{\"type\":\"function\"}]", "a tool has no name"},
+        {"\"tool_choice\":\"required\"", "tool_choice: there are no tools to choose from"},
+        {"\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{\"type\":\"function\",\"name\":\"f\"}"
+         "]}],\"tool_choice\":{\"type\":\"function\",\"name\":\"f\"}",
+         "tool_choice: no tool is named \"f\""},
+        {"\"include\":[\"file_search_call.results\"]", "drover does not support \"include\" yet"},
         {"\"store\":true", "drover does not support \"store\" yet"},
         {"\"previous_response_id\":\"resp_1\"", "drover does not support \"previous_response_id\" yet"},
         {"\"conversation\":\"c\"", "drover does not support \"conversation\" yet"},
