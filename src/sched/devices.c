@@ -102,3 +102,8 @@ uint32_t devices_count_held(const struct sched *s)
     n += is_held(model_of(node));
     return n;
 }
+
+bool devices_has_place(const struct sched *s, const struct sched_model *m, uint32_t n_others)
+{
+    return m->state == SCHED_READY || n_others < max_loaded(s);
+}

@@ -25,3 +25,6 @@ uint64_t devices_most_bytes(const struct sched *s, const struct sched_model *m, 
 uint32_t devices_count_pinned(const struct sched *s, const struct sched_model *except);
 uint64_t devices_held_bytes(const struct sched *s, uint32_t device_i); // by all, leaving ones too
 uint32_t devices_count_held(const struct sched *s);                    // models that hold a place
+// Whether m may be loaded beside n_others models. One that grows keeps the place that it has, also where
+// max_loaded has become less.
+bool devices_has_place(const struct sched *s, const struct sched_model *m, uint32_t n_others);

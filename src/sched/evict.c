@@ -49,7 +49,7 @@ static uint64_t left_of(uint64_t budget, uint64_t used)
 static bool has_place(const struct search *x, const struct devices_use *u)
 {
     uint32_t n_stay = u->n_busy + (x->drains ? 0 : u->n_idle);
-    return n_stay + x->n_taken < max_loaded(x->s);
+    return devices_has_place(x->s, x->claimant, n_stay + x->n_taken);
 }
 
 static bool has_memory(const struct search *x, const struct devices_use *u)

@@ -105,7 +105,7 @@ static struct choice look_at(struct pass *p, const struct sched_model *m, uint32
     uint64_t budget = p->s->options.devices[device_i].budget_bytes, taken = p->taken_bytes[device_i];
     struct devices_use u = devices_count(p->s, m, device_i, DEVICES_ALL);
     c.free_bytes = left_of(budget, u.busy_bytes + u.idle_bytes + taken);
-    c.fits = u.n_busy + p->n_taken < max_loaded(p->s) &&
+    c.fits = devices_has_place(p->s, m, u.n_busy + p->n_taken) &&
              fit(p->s, m, left_of(budget, u.busy_bytes + taken), &c.sizes) &&
              evict_choose_idle(p->s, m, device_i, c.sizes.memory_bytes, taken, p->n_taken, &c.cost);
     return c;
@@ -146,7 +146,7 @@ static bool fits_after_drains(const struct pass *p, const struct sched_model *m,
 {
     struct devices_use u = devices_count(p->s, m, device_i, DEVICES_WITHOUT_DRAINING);
     struct sched_sizes sizes;
-    return u.n_busy + p->n_taken < max_loaded(p->s) &&
+    return devices_has_place(p->s, m, u.n_busy + p->n_taken) &&
            fit(p->s, m,
                left_of(p->s->options.devices[device_i].budget_bytes, u.busy_bytes + p->taken_bytes[device_i]),
                &sizes);
@@ -272,7 +272,7 @@ static void give_room(struct pass *p, struct sched_model *m)
     struct devices_use u = devices_count(s, m, c.device_i, DEVICES_ALL);
     uint64_t used = u.busy_bytes + u.idle_bytes + u.leaving_bytes + *taken;
     if (c.sizes.memory_bytes <= left_of(s->options.devices[c.device_i].budget_bytes, used) &&
-        u.n_busy + u.n_idle + u.n_leaving + p->n_taken < max_loaded(s)) {
+        devices_has_place(s, m, u.n_busy + u.n_idle + u.n_leaving + p->n_taken)) {
         if (m->state == SCHED_READY)
             sched_grow_model(s, m, &c.sizes);
         else

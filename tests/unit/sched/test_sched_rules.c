@@ -457,6 +457,28 @@ static void test_growing_waits_for_busy_models(void **unused)
     end();
 }
 
+// A model that grows stays in its place: it needs no second one, also when max_loaded has become less and all
+// places that are left are pinned models'.
+static void test_growing_needs_no_second_place(void **unused)
+{
+    struct sched_options o = defaults();
+    o.max_loaded = 2;
+    begin(&o, 1024);
+    w.plans[0].bytes_per_token = 1024;
+    pin(1);
+    submit(1, 0);
+    submit(0, 1);
+    o.max_loaded = 1;
+    sched_configure(w.s, &o, w.now);
+    w.r[2].need_tokens = 32768;
+    submit(0, 2);
+    assert_int_equal(w.m[0]->sizes.pool_tokens, 32768);
+    assert_int_equal(w.m[0]->n_running, 2);
+    assert_int_equal(w.n_fail, 0);
+    assert_int_equal(w.n_stop, 1); // 0, to grow
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_smaller_context_reloads_nothing),
         cmocka_unit_test(test_context_that_can_never_fit_is_refused_alone),
         cmocka_unit_test(test_growing_waits_for_busy_models),
+        cmocka_unit_test(test_growing_needs_no_second_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
