@@ -19,6 +19,25 @@ static uint32_t max_batch_tokens(const struct engine_options *o)
     return ENGINE_MAX_PREFILL + o->n_slots;
 }
 
+// Some files have a second template, for conversations with tools.
+static int load_tool_template(struct engine *e, const struct gguf *g, struct err *err)
+{
+    struct slice source = slice_make("", 0);
+    struct err why = {0};
+    if (vocab_chat_template(g, "tool_use", &source, err) != 0)
+        return -1;
+    if (source.n > 0 && template_new(&e->tool_template, source, &why) != 0)
+        return err_set(err, why.code, "the model's chat template for tools: %s", why.message);
+    if (source.n > 0) {
+        struct template_traits traits = traits_of_jinja(source);
+        e->traits.takes_tools |= traits.takes_tools;
+        e->traits.takes_tool_results |= traits.takes_tool_results;
+        uint8_t family = reply_spec_of_jinja(source).family;
+        e->reply.family = family != 0 ? family : e->reply.family;
+    }
+    return 0;
+}
+
 static int load_text(struct engine *e, const struct gguf *g, struct err *err)
 {
     struct slice source = slice_make("", 0);
@@ -26,6 +45,7 @@ static int load_text(struct engine *e, const struct gguf *g, struct err *err)
         template_new(&e->fallback_template, slice_of(template_default()), err) != 0)
         return -1;
     e->traits = traits_of_jinja(source);
+    e->reply = reply_spec_of_jinja(source);
     if (source.n > 0) {
         struct err why = {0};
         if (template_new(&e->template, source, &why) != 0) {
@@ -34,6 +54,8 @@ static int load_text(struct engine *e, const struct gguf *g, struct err *err)
             return err_set(err, why.code, "the model's chat template: %s", why.message);
         }
     }
+    if (load_tool_template(e, g, err) != 0)
+        return -1;
     uint32_t n_vocab = e->weights.h.n_vocab, n_tokens = tokenizer_n_tokens(e->tokenizer);
     if (n_tokens > n_vocab)
         return err_set(err, ERR_FORMAT, "the vocabulary has %u tokens, the embedding has %u rows", n_tokens,
@@ -117,6 +139,7 @@ void engine_close(struct engine *e)
     weights_fini(&e->weights);
     tokenizer_free(e->tokenizer);
     template_free(e->template);
+    template_free(e->tool_template);
     template_free(e->fallback_template);
     for (int i = 0; i < e->o.n_threads; i++)
         sampler_scratch_fini(&e->scratch[i]);
@@ -134,6 +157,16 @@ void engine_close(struct engine *e)
 
 // ---- Requests ----
 
+// The text of a token; control tokens have one only where they say what the answer means.
+static struct slice piece_of(const struct engine *e, const struct seq *s, uint32_t id)
+{
+    struct slice piece = tokenizer_piece(e->tokenizer, id, false);
+    if (piece.n > 0)
+        return piece;
+    struct slice text = tokenizer_piece(e->tokenizer, id, true);
+    return reply_spec_keeps(&s->reply, text) ? text : piece;
+}
+
 // Tokens that an earlier runner made: through the same output state, without sending anything again.
 static void replay(struct engine *e, struct seq *s, const struct request *r)
 {
@@ -143,15 +176,19 @@ static void replay(struct engine *e, struct seq *s, const struct request *r)
         strbuf_reset(&e->text);
         tokens_push(&s->tokens, sample.token_id);
         s->n_generated++;
-        output_push(&s->output, tokenizer_piece(e->tokenizer, sample.token_id, false), &sample, &e->text,
-                    &released);
+        output_push(&s->output, piece_of(e, s, sample.token_id), &sample, &e->text, &released);
         output_drop_released(&s->output, released);
     }
 }
 
 struct prompt_source engine_prompt_source(const struct engine *e)
 {
-    return (struct prompt_source){e->tokenizer, e->template, e->fallback_template, e->traits};
+    return (struct prompt_source){.tokenizer = e->tokenizer,
+                                  .template = e->template,
+                                  .with_tools = e->tool_template,
+                                  .fallback = e->fallback_template,
+                                  .traits = e->traits,
+                                  .reply = e->reply};
 }
 
 static uint32_t limit_of(const struct engine *e, const struct request *r)
@@ -166,10 +203,10 @@ static void build_answer(struct engine *e, struct seq *s, const struct request *
 {
     struct prompt_source source = engine_prompt_source(e);
     uint32_t limit = r->task == TASK_RENDER ? limit_of(e, r) : UINT32_MAX;
-    int rc = r->task == TASK_DETOKENIZE
-                 ? prompt_detokenize(&source, r, &s->rendered, &s->error)
-                 : prompt_build(&source, r, limit, &s->tokens, &s->n_truncated,
-                                r->task == TASK_RENDER ? &s->rendered : NULL, &s->error);
+    struct prompt prompt = {.tokens = &s->tokens, .text = r->task == TASK_RENDER ? &s->rendered : NULL};
+    int rc = r->task == TASK_DETOKENIZE ? prompt_detokenize(&source, r, &s->rendered, &s->error)
+                                        : prompt_build(&source, r, limit, &prompt, &s->error);
+    s->n_truncated = prompt.n_truncated;
     if (rc == 0 && s->rendered.overflow)
         err_set(&s->error, ERR_TOO_LARGE, "the text is larger than %d MiB", ENGINE_RENDERED_BYTES >> 20);
     if (rc == 0 && s->tokens.n > ENGINE_ANSWER_IDS)
@@ -204,8 +241,11 @@ void engine_submit(struct engine *e, const struct request *r)
         return;
     }
     seq_set_limit(s, limit_of(e, r));
-    if (prompt_build(&source, r, s->limit, &s->tokens, &s->n_truncated, NULL, &s->error) != 0)
+    struct prompt prompt = {.tokens = &s->tokens};
+    if (prompt_build(&source, r, s->limit, &prompt, &s->error) != 0)
         return;
+    s->n_truncated = prompt.n_truncated;
+    s->reply = prompt.reply;
     s->n_prompt = (uint32_t)s->tokens.n;
     if (check_biases(e, s) != 0)
         return;
@@ -273,6 +313,11 @@ static void tell_prompts(struct engine *e, engine_event_fn *on_event, void *user
             event.n_prompt = s->n_prompt;
             event.n_cached = s->n_cached;
             event.n_truncated = s->n_truncated;
+            event.reply = (struct reply_form){.family = s->reply.family,
+                                              .in_thinking = s->reply.in_thinking,
+                                              .opening = slice_of(s->reply.opening),
+                                              .closing = slice_of(s->reply.closing),
+                                              .tag = slice_of(s->reply.tag)};
             on_event(user, &event);
             if (s->task != TASK_GENERATE) {
                 tell_rendered(s, on_event, user);
@@ -371,8 +416,7 @@ static void take_token(struct engine *e, struct seq *s, engine_event_fn *on_even
     }
     tokens_push(&s->tokens, id);
     strbuf_reset(&e->text);
-    bool stopped =
-        output_push(&s->output, tokenizer_piece(e->tokenizer, id, false), &s->sample, &e->text, &n_released);
+    bool stopped = output_push(&s->output, piece_of(e, s, id), &s->sample, &e->text, &n_released);
     send_tokens(e, s, &id, n_released, on_event, user);
     if (stopped)
         send_done(e, s, DONE_STOP, on_event, user);

@@ -45,9 +45,11 @@ struct engine {
     struct decoder *decoder;
     struct tokenizer *tokenizer;
     struct template *template, *fallback_template;
-    struct template_traits traits; // of `template`
-    uint32_t *banned, n_banned;    // padding entries of the vocabulary
-    struct list seqs;              // in order of admission
+    struct template *tool_template; // of the file, for conversations with tools; or NULL
+    struct template_traits traits;  // of `template`
+    struct reply_spec reply;        // of `template`
+    uint32_t *banned, n_banned;     // padding entries of the vocabulary
+    struct list seqs;               // in order of admission
     uint32_t n_seqs;
     struct list embeddings;
     uint64_t next_order;

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "json/json.h"
+#include "text/conversation.h"
 
 enum { MAX_PROMPT_BYTES = 64 << 20 };
 
@@ -32,64 +33,104 @@ struct chat {
     struct template *own;        // own; the request's Jinja template, or NULL
     const struct template *used; // own, the model's or the fallback
     json_t *messages, *tools, *variables;
-    struct strbuf *text; // where the prompt's text goes too, or NULL
+    enum think_mode think; // as the template in use allows: set, if it knows how
+    struct prompt *out;
 };
 
-static int render_jinja(const struct chat *c, const json_t *messages, struct strbuf *out, struct err *err)
+// Templates of model files name it in three ways; a variable that the request has of its own stands.
+static json_t *jinja_variables(const struct chat *c)
+{
+    json_t *variables = json_object();
+    if (c->think != THINK_UNSET) {
+        json_object_set_new(variables, "enable_thinking", json_boolean(c->think == THINK_ON));
+        json_object_set_new(variables, "thinking", json_boolean(c->think == THINK_ON));
+    }
+    if (c->think == THINK_ON && c->r->think_level[0] != 0)
+        json_object_set_new(variables, "reasoning_effort", json_string(c->r->think_level));
+    json_object_update(variables, c->variables);
+    return variables;
+}
+
+static int render_once(const struct chat *c, const json_t *messages, bool as_texts, struct strbuf *out,
+                       struct err *err)
 {
     const struct tokenizer *t = c->source->tokenizer;
-    struct template_input in = {.messages = messages,
-                                .tools = c->tools,
-                                .extra = c->variables,
+    json_t *spoken = conversation_messages(messages, as_texts), *variables = jinja_variables(c);
+    json_t *tools = conversation_tools(c->tools);
+    struct template_input in = {.messages = spoken,
+                                .tools = tools,
+                                .extra = variables,
                                 .add_generation_prompt = true,
                                 .bos_token = special_text(t, tokenizer_bos(t)),
                                 .eos_token = special_text(t, tokenizer_eos(t)),
                                 .now_s = c->r->now_s};
-    return template_render(c->used, &in, out, err);
+    int rc = template_render(c->used, &in, out, err);
+    json_decref(spoken);
+    json_decref(tools);
+    json_decref(variables);
+    return rc;
 }
 
-// The variables "suffix" (a text) and "think" (true, false or a level) are what Ollama's requests say
-// besides.
+// Most templates take the arguments of calls as objects; those that fail with them take texts.
+static int render_jinja(const struct chat *c, const json_t *messages, struct strbuf *out, struct err *err)
+{
+    struct err ignored = {0};
+    int rc = render_once(c, messages, false, out, err);
+    if (rc == 0 || !conversation_has_calls(messages))
+        return rc;
+    strbuf_reset(out);
+    if (render_once(c, messages, true, out, &ignored) != 0)
+        return -1;
+    err_clear(err);
+    return 0;
+}
+
+// The variable "suffix" (a text) is what Ollama's requests say besides.
 static int render_go(const struct chat *c, const json_t *messages, struct strbuf *out, struct err *err)
 {
-    const json_t *think = json_object_get(c->variables, "think");
+    bool thinks = c->think == THINK_ON;
     struct gotmpl_input in = {.messages = messages,
                               .tools = c->tools,
                               .prompt = slice_make(c->r->prompt, c->r->prompt_bytes),
                               .suffix = json_slice(json_object_get(c->variables, "suffix")),
-                              .is_think_set = think != NULL,
-                              .think = json_is_true(think) || json_is_string(think),
+                              .is_think_set = c->think != THINK_UNSET,
+                              .think = thinks,
                               .now_s = c->r->now_s};
-    in.think_level = json_is_string(think) ? json_slice(think) : slice_of(in.think ? "medium" : "");
+    in.think_level = slice_of(!thinks ? "" : c->r->think_level[0] != 0 ? c->r->think_level : "medium");
     return gotmpl_render(c->go, &in, out, err);
 }
 
 // Puts what context_ids say in front, and the text into tokens behind them.
-static void take_text(const struct chat *c, struct slice text, struct tokens *out)
+static void take_text(const struct chat *c, struct slice text)
 {
+    struct tokens *out = c->out->tokens;
     const struct tokenizer *t = c->source->tokenizer;
     const struct request *r = c->r;
-    if (c->text != NULL)
-        strbuf_reset(c->text);
+    struct strbuf *shown = c->out->text;
+    out->n = 0;
+    if (shown != NULL)
+        strbuf_reset(shown);
     for (size_t i = 0; i < r->n_context_ids; i++) {
         tokens_push(out, r->context_ids[i]);
         bool begins = i == 0 && r->context_ids[i] == tokenizer_bos(t); // is no text
-        if (c->text != NULL && !begins && r->context_ids[i] < tokenizer_n_tokens(t))
-            strbuf_push_slice(c->text, tokenizer_piece(t, r->context_ids[i], true));
+        if (shown != NULL && !begins && r->context_ids[i] < tokenizer_n_tokens(t))
+            strbuf_push_slice(shown, tokenizer_piece(t, r->context_ids[i], true));
     }
-    if (c->text != NULL)
-        strbuf_push_slice(c->text, text);
+    if (shown != NULL)
+        strbuf_push_slice(shown, text);
     encode_text(t, text, r->n_context_ids == 0 && !r->has_no_bos, r->is_plain, out);
 }
 
-static int render(const struct chat *c, const json_t *messages, struct tokens *out, struct err *err)
+static int render(const struct chat *c, const json_t *messages, struct err *err)
 {
     struct strbuf text = STRBUF_INIT(MAX_PROMPT_BYTES);
     int rc = c->go != NULL ? render_go(c, messages, &text, err) : render_jinja(c, messages, &text, err);
     if (rc == 0 && text.overflow)
         rc = err_set(err, ERR_TOO_LARGE, "the rendered prompt is larger than %d MiB", MAX_PROMPT_BYTES >> 20);
-    if (rc == 0)
-        take_text(c, strbuf_slice(&text), out);
+    if (rc == 0) {
+        reply_spec_see_prompt(&c->out->reply, strbuf_slice(&text));
+        take_text(c, strbuf_slice(&text));
+    }
     strbuf_fini(&text);
     return rc;
 }
@@ -117,7 +158,7 @@ static json_t *without_oldest(const json_t *messages, size_t n_dropped)
 }
 
 // The fewest oldest turns whose absence makes the prompt fit, by halving.
-static int drop_turns(const struct chat *c, uint32_t limit, struct tokens *out, struct err *err)
+static int drop_turns(const struct chat *c, uint32_t limit, struct err *err)
 {
     size_t low = 1, high = 0, i;
     json_t *message;
@@ -126,12 +167,11 @@ static int drop_turns(const struct chat *c, uint32_t limit, struct tokens *out, 
     for (;;) {
         size_t n_dropped = low < high ? (low + high) / 2 : high;
         json_t *kept = without_oldest(c->messages, n_dropped);
-        out->n = 0;
-        int rc = render(c, kept, out, err);
+        int rc = render(c, kept, err);
         json_decref(kept);
         if (rc != 0 || low >= high)
             return rc;
-        if (out->n < limit)
+        if (c->out->tokens->n < limit)
             high = n_dropped;
         else
             low = n_dropped + 1;
@@ -150,12 +190,18 @@ static int open_chat(struct chat *c, struct err *err)
         return -1;
     if (c->messages != NULL && !json_is_array(c->messages))
         return err_set(err, ERR_INVALID, "messages must be an array");
-    size_t i;
-    json_t *message;
-    // What the model thought in earlier turns is for Ollama's templates; those of model files know no such
-    // member.
-    json_array_foreach(c->messages, i, message) if (c->go == NULL) json_object_del(message, "thinking");
     return c->messages != NULL ? 0 : -1;
+}
+
+// What the request says, unless the template in use knows nothing of it; a model that can think does.
+static void settle_thinking(struct chat *c)
+{
+    struct reply_spec *reply = &c->out->reply;
+    c->think = c->r->think;
+    if (c->think == THINK_UNSET && reply->closing[0] != 0)
+        c->think = THINK_ON;
+    if (c->think == THINK_OFF && c->go != NULL) // what it writes all the same is content, as Ollama has it
+        reply_spec_forget_thinking(reply);
 }
 
 // The request's template, else the model's, else the fallback. A stored Go template may stand back.
@@ -174,21 +220,29 @@ static int choose_template(struct chat *c, struct err *err)
     } else if (r->template_text != NULL && template_new(&c->own, slice_of(r->template_text), err) != 0) {
         return -1;
     }
+    if (c->tools != NULL && c->own == NULL && c->source->with_tools != NULL)
+        model = c->source->with_tools;
     c->used = c->own != NULL ? c->own : model != NULL ? model : c->source->fallback;
+    if (c->go != NULL)
+        c->out->reply = reply_spec_of_go(c->go);
+    else
+        c->out->reply = c->own != NULL ? reply_spec_of_jinja(slice_of(r->template_text)) : c->source->reply;
+    c->out->reply.wants_calls = json_array_size(c->tools) > 0;
+    settle_thinking(c);
     return 0;
 }
 
-static int build_chat(struct chat *c, uint32_t limit, struct tokens *out, uint32_t *n_truncated,
-                      struct err *err)
+static int build_chat(struct chat *c, uint32_t limit, struct err *err)
 {
-    if (open_chat(c, err) != 0 || render(c, c->messages, out, err) != 0)
+    if (open_chat(c, err) != 0 || choose_template(c, err) != 0 || render(c, c->messages, err) != 0)
         return -1;
+    const struct tokens *out = c->out->tokens;
     size_t n = out->n;
     if (n < limit || c->r->truncate != TRUNCATE_OLD_TURNS)
         return 0;
-    if (drop_turns(c, limit, out, err) != 0)
+    if (drop_turns(c, limit, err) != 0)
         return -1;
-    *n_truncated = (uint32_t)(n - out->n);
+    c->out->n_truncated = (uint32_t)(n - out->n);
     return 0;
 }
 
@@ -243,32 +297,52 @@ int prompt_encode_input(const struct prompt_source *source, struct slice text, u
     return 0;
 }
 
-int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit,
-                 struct tokens *out, uint32_t *n_truncated, struct strbuf *text, struct err *err)
+// Of a prompt that is sent as it is only thinking is looked for, with the tags of the stored template.
+static int build_bare(struct chat *c, struct err *err)
 {
-    struct chat c = {.source = source, .r = r, .text = text};
-    int rc = 0;
-    *n_truncated = 0;
+    const struct request *r = c->r;
+    struct reply_spec *reply = &c->out->reply;
+    if (r->kind == PROMPT_RAW && r->template_text != NULL && r->template_kind == TEMPLATE_GO) {
+        if (gotmpl_new(&c->go, slice_of(r->template_text), err) != 0)
+            return -1;
+        *reply = reply_spec_of_go(c->go);
+        reply_spec_forget_calls(reply);
+        reply_spec_see_prompt(reply, slice_make(r->prompt, r->prompt_bytes));
+        settle_thinking(c);
+    }
+    take_text(c, slice_make(r->prompt, r->prompt_bytes));
+    return 0;
+}
+
+static int check_ids(const struct tokenizer *t, const struct tokens *ids, struct err *err)
+{
+    for (size_t i = 0; i < ids->n; i++)
+        if (ids->at[i] >= tokenizer_n_tokens(t))
+            return err_set(err, ERR_INVALID, "context holds id %u, the vocabulary has %u", ids->at[i],
+                           tokenizer_n_tokens(t));
+    return 0;
+}
+
+int prompt_build(const struct prompt_source *source, const struct request *r, uint32_t limit,
+                 struct prompt *out, struct err *err)
+{
+    const struct tokenizer *t = source->tokenizer;
+    struct tokens *tokens = out->tokens;
+    struct chat c = {.source = source, .r = r, .out = out};
     bool is_bare = r->kind == PROMPT_RAW ||
                    (r->bare_without_template && source->template == NULL && r->template_text == NULL);
-    if (is_bare)
-        take_text(&c, slice_make(r->prompt, r->prompt_bytes), out);
-    else if (choose_template(&c, err) != 0 || build_chat(&c, limit, out, n_truncated, err) != 0)
-        rc = -1;
-    for (size_t i = 0; i < out->n && rc == 0; i++)
-        if (out->at[i] >= tokenizer_n_tokens(source->tokenizer))
-            rc = err_set(err, ERR_INVALID, "context holds id %u, the vocabulary has %u", out->at[i],
-                         tokenizer_n_tokens(source->tokenizer));
-    if (rc == 0 && out->n == 0 &&
+    int rc = is_bare ? build_bare(&c, err) : build_chat(&c, limit, err);
+    if (rc == 0)
+        rc = check_ids(t, tokens, err);
+    if (rc == 0 && tokens->n == 0 &&
         r->task != TASK_TOKENIZE) // nothing at all: begin as the model begins a text
-        tokens_push(out,
-                    tokenizer_bos(source->tokenizer) != TOKEN_NONE ? tokenizer_bos(source->tokenizer) : 0);
-    if (rc == 0 && out->n >= limit && r->truncate == TRUNCATE_HEAD)
-        keep_head_and_tail(out, limit, r->params.num_keep, n_truncated);
-    if (rc == 0 && out->n >= limit)
+        tokens_push(tokens, tokenizer_bos(t) != TOKEN_NONE ? tokenizer_bos(t) : 0);
+    if (rc == 0 && tokens->n >= limit && r->truncate == TRUNCATE_HEAD)
+        keep_head_and_tail(tokens, limit, r->params.num_keep, &out->n_truncated);
+    if (rc == 0 && tokens->n >= limit)
         rc = err_set(err, ERR_INVALID,
                      "the prompt has %zu tokens, the context length is %u: the prompt is too long by %zu",
-                     out->n, limit, out->n - limit + 1);
+                     tokens->n, limit, tokens->n - limit + 1);
     chat_fini(&c);
     return rc;
 }

@@ -10,6 +10,7 @@
 #include "engine/output.h"
 #include "frames/event.h"
 #include "frames/request.h"
+#include "text/reply.h"
 #include "text/tokenizer.h"
 
 struct embedding;
@@ -38,6 +39,7 @@ struct seq {
     double *pooled;
     struct err error; // set: the request failed before it ran
     struct output output;
+    struct reply_spec reply;            // how the answer is to be read
     int64_t started_ns, first_token_ns; // 0: not yet
     // of the step being made
     uint32_t n_columns, first_column, logit_row;

@@ -18,6 +18,24 @@ static void pack_logprob(struct strbuf *out, const struct logprob *l)
     pack_bytes(out, l->bytes.at, l->bytes.n);
 }
 
+static void pack_reply(struct strbuf *out, const struct reply_form *r)
+{
+    pack_u8(out, r->family);
+    pack_bool(out, r->in_thinking);
+    pack_bytes(out, r->opening.at, r->opening.n);
+    pack_bytes(out, r->closing.at, r->closing.n);
+    pack_bytes(out, r->tag.at, r->tag.n);
+}
+
+static void unpack_reply(struct cursor *c, struct reply_form *r)
+{
+    r->family = cursor_u8(c);
+    r->in_thinking = unpack_bool(c);
+    r->opening = cursor_bytes(c, cursor_u32(c));
+    r->closing = cursor_bytes(c, cursor_u32(c));
+    r->tag = cursor_bytes(c, cursor_u32(c));
+}
+
 static void pack_tokens(const struct event *e, struct strbuf *out)
 {
     uint32_t n_top = 0;
@@ -44,6 +62,7 @@ void event_encode(const struct event *e, struct strbuf *out)
     case EVENT_PROMPT:
         pack_u32(out, e->n_cached);
         pack_u32(out, e->n_truncated);
+        pack_reply(out, &e->reply);
         pack_u32(out, e->n_prompt);
         strbuf_push(out, e->prompt_ids, e->n_prompt * sizeof *e->prompt_ids);
         break;
@@ -94,6 +113,7 @@ static void unpack_prompt(struct event *e, struct cursor *c, struct strbuf *scra
 {
     e->n_cached = cursor_u32(c);
     e->n_truncated = cursor_u32(c);
+    unpack_reply(c, &e->reply);
     e->n_prompt = unpack_count(c, sizeof(uint32_t));
     if (e->n_prompt == 0)
         return;

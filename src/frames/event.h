@@ -20,6 +20,14 @@ enum event_kind {
     EVENT_KIND_COUNT
 };
 
+// How the answer is to be read (text/reply.h): what the template in use says of it, and where the prompt
+// ended. The tags are borrowed.
+struct reply_form {
+    uint8_t family;
+    bool in_thinking;                   // the answer begins inside thinking
+    struct slice opening, closing, tag; // around thinking, empty: none is looked for; before calls of tools
+};
+
 enum done_reason { DONE_STOP, DONE_LENGTH, DONE_LOAD, DONE_UNLOAD };
 
 struct logprob {
@@ -42,6 +50,7 @@ struct event {
     uint32_t n_prompt;    // tokens of the prompt, cached ones included
     uint32_t n_cached;    // of these, taken from the prefix tree (EVENT_DONE too: the final figure)
     uint32_t n_truncated; // dropped to make it fit
+    struct reply_form reply;
     // EVENT_VECTOR; n_prompt and n_truncated are of that input
     uint32_t input_i;
     const float *vector;

@@ -41,7 +41,7 @@ enum frame_type {
 };
 
 #define FRAMES_MAGIC 0x72767264u // "drvr"
-enum { FRAMES_VERSION = 3 };
+enum { FRAMES_VERSION = 4 };
 
 // Caps of a wire: what a runner may be sent (a body of 32 MiB, its parts held apart), what it may send (a
 // verbose model card).

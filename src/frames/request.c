@@ -115,6 +115,8 @@ void request_encode(const struct request *r, struct strbuf *out)
         pack_bytes(out, r->prompt, r->prompt_bytes);
     pack_text(out, r->messages_json);
     pack_text(out, r->tools_json);
+    pack_u8(out, (uint8_t)r->think);
+    pack_text(out, r->think_level);
     pack_text(out, r->variables_json);
     pack_text(out, r->template_text);
     pack_u8(out, (uint8_t)r->template_kind);
@@ -224,6 +226,8 @@ int request_decode(struct request *r, const void *bytes, size_t n, struct err *e
     r->prompt = unpack_copy(&c, &r->prompt_bytes);
     r->messages_json = unpack_copy(&c, NULL);
     r->tools_json = unpack_copy(&c, NULL);
+    uint8_t think = cursor_u8(&c);
+    unpack_text_into(&c, r->think_level, sizeof r->think_level);
     r->variables_json = unpack_copy(&c, NULL);
     r->template_text = unpack_copy(&c, NULL);
     uint8_t template_kind = cursor_u8(&c);
@@ -240,12 +244,13 @@ int request_decode(struct request *r, const void *bytes, size_t n, struct err *e
     unpack_biases(&c, r);
     r->now_s = unpack_i64(&c);
     if (!unpack_is_whole(&c) || task > TASK_EMBED || kind > PROMPT_MESSAGES || template_kind > TEMPLATE_GO ||
-        truncate > TRUNCATE_TAIL) {
+        truncate > TRUNCATE_TAIL || think > THINK_ON) {
         request_fini(r);
         return err_set(err, ERR_FORMAT, "broken request message");
     }
     r->task = (enum request_task)task;
     r->kind = (enum prompt_kind)kind;
+    r->think = (enum think_mode)think;
     r->template_kind = (enum template_kind)template_kind;
     r->truncate = (enum truncate_mode)truncate;
     return 0;

@@ -35,7 +35,10 @@ enum truncate_mode {
     TRUNCATE_TAIL,      // keep the beginning: for inputs of TASK_EMBED
 };
 
-enum { REQUEST_MAX_BIASES = 1024 };
+// Whether the model is to think before it answers. Unset: it does if its template knows how.
+enum think_mode { THINK_UNSET, THINK_OFF, THINK_ON };
+
+enum { REQUEST_MAX_BIASES = 1024, REQUEST_LEVEL_BYTES = 16 };
 
 struct logit_bias {
     uint32_t token_id; // beyond the vocabulary: ERR_INVALID
@@ -53,11 +56,16 @@ struct request {
     enum prompt_kind kind;
     char *prompt; // PROMPT_RAW, or the bare user prompt when `bare_without_template`
     size_t prompt_bytes;
-    char *messages_json;              // array of {role, content, ...}
-    char *tools_json;                 // array, or NULL
-    char *variables_json;             // object of further template variables, or NULL
-    char *template_text;              // overrides the model's own, or NULL
-    enum template_kind template_kind; // the language of template_text
+    // Array of {role, content, and where there are such: thinking, tool_name, tool_call_id, tool_calls: array
+    // of {id, function: {index, name, arguments: object}}}
+    char *messages_json;
+    char *tools_json; // array of {type: "function", function: {name, description, parameters}}, or NULL;
+                      // NULL: no call is looked for in the answer
+    enum think_mode think;
+    char think_level[REQUEST_LEVEL_BYTES]; // with THINK_ON: "low", "medium", "high", ...; "": none
+    char *variables_json;                  // object of further template variables, or NULL
+    char *template_text;                   // overrides the model's own, or NULL
+    enum template_kind template_kind;      // the language of template_text
     bool template_yields;        // to the model file's own where that can do more (see traits_choose_jinja)
     bool bare_without_template;  // a model file without template gets `prompt` itself instead of the default
                                  // template

@@ -4,6 +4,7 @@
 #include "server/ask.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "server/knobs.h"
+#include "server/tools.h"
 
 void ask_fini(struct ask *a)
 {
@@ -150,15 +152,20 @@ static void read_format(struct ask *a, struct fields *f)
 static void read_think(struct ask *a, struct fields *f)
 {
     static const char *const levels[] = {"high", "medium", "low", "max"};
-    const json_t *v = a->think = fields_find(f, "think");
-    if (!v || json_is_false(v))
+    const json_t *v = fields_find(f, "think");
+    a->think = !v ? THINK_UNSET : json_is_false(v) ? THINK_OFF : THINK_ON;
+    if (a->think != THINK_ON)
         return;
     bool is_level = json_is_true(v);
     for (size_t i = 0; i < COUNT_OF(levels) && json_is_string(v); i++)
         is_level |= strcmp(json_string_value(v), levels[i]) == 0;
     if (is_level)
         a->needs |= NEED_THINKING;
-    else if (json_is_string(v))
+    if (is_level && json_is_string(v))
+        snprintf(a->think_level, sizeof a->think_level, "%s", json_string_value(v));
+    if (is_level)
+        return;
+    if (json_is_string(v))
         err_set(fields_fail(f), ERR_INVALID,
                 "invalid think value: \"%.100s\" (must be \"high\", \"medium\", \"low\", \"max\", "
                 "true, or false)",
@@ -216,21 +223,25 @@ static void keep_text(json_t *message, struct fields *m, const char *name)
         json_object_set_new_nocheck(message, name, json_stringn_nocheck(text.at, text.n));
 }
 
-static void keep_tool_calls(struct ask *a, json_t *message, struct fields *m)
+// In the neutral form; what else a call says counts for nothing.
+static void keep_tool_calls(json_t *message, struct fields *m)
 {
     const json_t *calls = fields_array(m, "tool_calls", "[]api.ToolCall");
     size_t i;
     json_t *call;
-    if (fields_is_empty(calls))
-        return;
-    a->needs |= NEED_TOOLS;
     json_array_foreach((json_t *)calls, i, call)
     {
-        const json_t *arguments = json_object_get(json_object_get(call, "function"), "arguments");
-        if (arguments && !json_is_object(arguments) && !json_is_null(arguments))
+        const json_t *function = json_object_get(call, "function");
+        json_t *arguments = json_object_get(function, "arguments");
+        if (!json_is_object(call) || (function && !json_is_object(function)))
+            fields_refuse_type(m, "tool_calls", json_is_object(call) ? function : call, "api.ToolCall");
+        else if (arguments && !json_is_object(arguments) && !json_is_null(arguments))
             fields_refuse_type(m, "tool_calls", arguments, "api.ToolCallFunctionArguments");
+        else
+            tools_add_call(message, json_slice(json_object_get(call, "id")),
+                           json_slice(json_object_get(function, "name")),
+                           json_is_object(arguments) ? json_incref(arguments) : NULL);
     }
-    json_object_set_nocheck(message, "tool_calls", (json_t *)calls);
 }
 
 static void read_message(struct ask *a, struct fields *f, const json_t *value)
@@ -247,7 +258,7 @@ static void read_message(struct ask *a, struct fields *f, const json_t *value)
     keep_text(message, &m, "thinking");
     keep_text(message, &m, "tool_name");
     keep_text(message, &m, "tool_call_id");
-    keep_tool_calls(a, message, &m);
+    keep_tool_calls(message, &m);
     if (!fields_is_empty(fields_array(&m, "images", "[]api.ImageData")))
         a->needs |= NEED_VISION;
     ask_note_unread(a, &m, "messages.");

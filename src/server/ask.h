@@ -11,12 +11,13 @@
 #include "host/host.h"
 #include "server/fields.h"
 
-// What this build cannot do yet; refused by name once the model is known, in Ollama's order of checks.
+// What the model must be able to do, or this build cannot do yet; refused by name once the model is known, in
+// Ollama's order of checks.
 enum ask_need {
     NEED_TOOLS = 1 << 0,
     NEED_INSERT = 1 << 1,   // suffix
     NEED_VISION = 1 << 2,   // images
-    NEED_THINKING = 1 << 3, // think
+    NEED_THINKING = 1 << 3, // think: the model must know how
     NEED_FORMAT = 1 << 4,
 };
 
@@ -45,9 +46,10 @@ struct ask {
     bool is_plain, has_no_bos; // raw prompts: see struct request
     uint32_t n_choices;        // 0: one
     json_t *biases;            // of logits: object of token id and number, or NULL
-    const json_t *think;       // as sent, borrowed; NULL: not sent
-    json_t *messages;          // array of {role, content, ...}
-    json_t *tools;             // array, or NULL
+    enum think_mode think;
+    char think_level[REQUEST_LEVEL_BYTES]; // as in struct request
+    json_t *messages;                      // array of messages as in struct request
+    json_t *tools;                         // array as in struct request, or NULL
     enum tool_choice tool_choice;
     struct slice tool_name; // TOOL_CHOICE_REQUIRED: this one; empty: any
     bool one_call;          // at most one call in an answer

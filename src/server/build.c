@@ -3,63 +3,56 @@
 // and request in Ollama's order.
 #include "server/build.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/strbuf.h"
 #include "server/knobs.h"
 #include "server/models.h"
 
-struct refusal {
-    enum ask_need need;
-    const char *capability; // Ollama's word; NULL: none
-    const char *field;
-};
-
-static const struct refusal refusals[] = {
-    {NEED_TOOLS, "tools", "tools"},
-    {NEED_INSERT, "insert", "suffix"},
-    {NEED_VISION, "vision", "images"},
-    {NEED_FORMAT, NULL, "format"},
-};
-
-// The needs that this server cannot meet: with a suffix a template that takes it is enough, with tools only
-// the prompt can be had.
-static unsigned unmet_needs(const struct ask *a, const struct stored_model *m)
+// Ollama's words for what a model must be able to do, in its order, several joined by line ends.
+static int check_capabilities(const struct stored_model *m, const struct template_traits *traits,
+                              unsigned needs, struct err *err)
 {
-    unsigned needs = a->needs;
-    if (!(needs & (NEED_INSERT | NEED_TOOLS)))
-        return needs;
-    struct template_traits traits = models_stored_traits(m);
-    if (traits.takes_suffix)
-        needs &= ~(unsigned)NEED_INSERT;
-    if (traits.takes_tools && a->task == TASK_RENDER)
-        needs &= ~(unsigned)NEED_TOOLS;
-    return needs;
+    const struct {
+        bool is_missing;
+        const char *word;
+    } all[] = {{(needs & NEED_TOOLS) && !traits->takes_tools, "tools"},
+               {(needs & NEED_INSERT) && !traits->takes_suffix, "insert"},
+               {needs & NEED_VISION, "vision"}};
+    char full[640];
+    struct strbuf text = STRBUF_INIT(2048);
+    int rc = 0;
+    name_format_full(&m->name, full);
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        if (all[i].is_missing)
+            strbuf_printf(&text, "%s%s does not support %s", text.n ? "\n" : "", full, all[i].word);
+    if (text.n > 0)
+        rc = err_set(err, ERR_INVALID, "%s", strbuf_text(&text));
+    strbuf_fini(&text);
+    return rc;
 }
 
-int build_check(const struct ask *a, const struct stored_model *m, const char *verb, struct err *err)
+int build_check(const struct ask *a, const struct stored_model *m, const struct template_traits *traits,
+                const char *verb, struct err *err)
 {
-    char full[640];
-    unsigned needs = unmet_needs(a, m);
-    if (needs & NEED_THINKING)
+    if ((a->needs & NEED_THINKING) && a->think == THINK_UNSET) // by a dialect that has no words for it
         return err_set(err, ERR_INVALID,
                        "\"%s\" does not support thinking: drover does not support \"think\" yet", a->model);
+    if ((a->needs & NEED_TOOLS) && !a->tools)
+        return err_set(err, ERR_INVALID, "drover does not support \"tools\" yet");
+    if ((a->needs & NEED_THINKING) && !traits->takes_thinking)
+        return err_set(err, ERR_INVALID, "\"%s\" does not support thinking", a->model);
     if (verb && !models_can_complete(m, NULL))
         return err_set(err, ERR_INVALID, "\"%s\" does not support %s", a->model, verb);
-    name_format_full(&m->name, full);
-    for (size_t i = 0; i < COUNT_OF(refusals); i++) {
-        const struct refusal *r = &refusals[i];
-        if ((needs & NEED_INSERT) && r->need == NEED_INSERT)
-            return err_set(err, ERR_INVALID, "%s does not support insert", full);
-        if ((needs & r->need) && r->capability)
-            return err_set(err, ERR_INVALID, "%s does not support %s: drover does not support \"%s\" yet",
-                           full, r->capability, r->field);
-        if (needs & r->need)
-            return err_set(err, ERR_INVALID, "drover does not support \"%s\" yet", r->field);
-    }
+    if (check_capabilities(m, traits, a->needs, err) != 0)
+        return -1;
+    if (a->needs & NEED_FORMAT)
+        return err_set(err, ERR_INVALID, "drover does not support \"format\" yet");
     return 0;
 }
 
@@ -146,14 +139,12 @@ static void set_template(struct request *r, const struct ask *a, const struct st
     r->template_yields = is_go && is_stored && wanted == GO_TEMPLATE_AUTOMATIC && a->suffix.n == 0;
 }
 
-// What Ollama's templates get beside messages and tools.
+// What templates get beside messages.
 static void set_variables(struct request *r, const struct ask *a)
 {
     json_t *variables = json_object();
     if (a->suffix.n > 0)
         json_object_set_new(variables, "suffix", json_stringn_nocheck(a->suffix.at, a->suffix.n));
-    if (a->think)
-        json_object_set(variables, "think", (json_t *)a->think);
     if (r->template_kind == TEMPLATE_GO && json_object_size(variables) > 0)
         r->variables_json = json_dumps(variables, JSON_COMPACT);
     if (a->tools)
@@ -172,12 +163,14 @@ static void set_prompt(struct request *r, const struct ask *a, const struct stor
         r->prompt_bytes = a->prompt.n;
         r->bare_without_template = true;
     }
-    if (a->is_raw)
+    r->think = a->think;
+    snprintf(r->think_level, sizeof r->think_level, "%s", a->think_level);
+    set_template(r, a, m);
+    if (a->is_raw) // its tags of thinking count
         return;
     json_t *messages = build_messages(a, m, stored);
     r->messages_json = json_dumps(messages, JSON_COMPACT);
     json_decref(messages);
-    set_template(r, a, m);
     set_variables(r, a);
 }
 

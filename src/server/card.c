@@ -19,6 +19,7 @@ enum { MAX_CARDS = 512 };
 struct kept_card {
     char *digest;
     char *text;
+    struct template_traits traits;
 };
 
 struct card_cache {
@@ -63,12 +64,25 @@ static char *find(struct card_cache *c, const char *digest)
     return text;
 }
 
-static void keep(struct card_cache *c, const char *digest, const char *text)
+// What the templates of a card can do together; the second one is for conversations with tools.
+struct template_traits card_traits(const json_t *card)
 {
+    const json_t *info = json_object_get(card, "model_info");
+    struct template_traits traits = traits_of_jinja(json_slice(json_object_get(card, "template"))),
+                           other = traits_of_jinja(
+                               json_slice(json_object_get(info, "tokenizer.chat_template.tool_use")));
+    traits.takes_tools |= other.takes_tools;
+    traits.takes_tool_results |= other.takes_tool_results;
+    return traits;
+}
+
+static void keep(struct card_cache *c, const char *digest, const char *text, const json_t *card)
+{
+    struct template_traits traits = card_traits(card);
     pthread_mutex_lock(&c->lock);
     if (c->n == MAX_CARDS)
         drop_all(c);
-    c->cards[c->n++] = (struct kept_card){xstrdup(digest), xstrdup(text)};
+    c->cards[c->n++] = (struct kept_card){xstrdup(digest), xstrdup(text), traits};
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -100,7 +114,33 @@ json_t *card_read(struct card_cache *c, const struct stored_model *m, bool verbo
         return NULL;
     json_t *card = json_parse(slice_of(text), err);
     if (card && !was_kept && !verbose)
-        keep(c, m->model_digest, text);
+        keep(c, m->model_digest, text, card);
     free(text);
     return card;
+}
+
+bool card_find_traits(struct card_cache *c, const struct stored_model *m, struct template_traits *out)
+{
+    bool is_found = false;
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->n && !is_found; i++) {
+        is_found = m->model_digest && strcmp(c->cards[i].digest, m->model_digest) == 0;
+        if (is_found)
+            *out = c->cards[i].traits;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return is_found;
+}
+
+int card_read_traits(struct card_cache *c, const struct stored_model *m, struct template_traits *out,
+                     struct err *err)
+{
+    if (card_find_traits(c, m, out))
+        return 0;
+    json_t *card = card_read(c, m, false, err);
+    if (!card)
+        return -1;
+    *out = card_traits(card);
+    json_decref(card);
+    return 0;
 }

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "server/build.h"
-#include "server/kept.h"
+#include "server/card.h"
 #include "server/models.h"
 #include "server/worker.h"
 
@@ -66,6 +66,7 @@ static void send(struct generation *g)
 static void take_prompt(struct generation *g, const struct event *e)
 {
     bool is_known = g->prompt_ns != 0;
+    said_open(g->at, &e->reply);
     if (is_known) // by another choice
         return;
     g->prompt_ns = clock_monotonic_ns();
@@ -91,23 +92,14 @@ static void take_prompt(struct generation *g, const struct event *e)
 static void take_tokens(struct generation *g, const struct event *e)
 {
     struct choice *c = g->at;
-    struct piece piece = {e->text, e->logprobs, g->ask.logprobs ? e->n_logprobs : 0};
     if (!g->first_token_ns)
         g->first_token_ns = clock_monotonic_ns();
     c->n_generated += e->n_ids;
     g->n_generated += e->n_ids;
     add_ids(g, e->ids, e->n_ids);
-    if (piece.text.n == 0 && piece.n_logprobs == 0)
-        return;
-    if (!g->ask.stream || g->dialect->keeps_text) {
-        strbuf_push_slice(&c->text, piece.text);
-        kept_push(c->logprobs, piece.logprobs, piece.n_logprobs);
-    }
-    if (g->ask.stream) {
-        g->dialect->write_piece(g, &piece, &g->out);
+    said_take(c, e);
+    if (g->ask.stream)
         send(g);
-    }
-    c->n_pieces++;
 }
 
 static void fail(struct generation *g, const struct err *err, const char *code)
@@ -175,7 +167,7 @@ static void answer_whole(struct generation *g)
         return;
     }
     for (uint32_t i = 0; i < g->n_choices; i++)
-        is_too_large |= g->choices[i].text.overflow;
+        is_too_large |= g->choices[i].text.overflow || g->choices[i].thinking.overflow;
     g->dialect->write_whole(g, &g->out);
     if (is_too_large || g->out.overflow) {
         struct err err = {0};
@@ -207,6 +199,7 @@ static void take_figures(struct generation *g, const struct event *e)
 
 static void finish(struct generation *g, const struct event *e)
 {
+    said_finish(g->at);
     take_figures(g, e);
     bool is_last = ++g->n_done == g->n_choices;
     if (is_last)
@@ -384,6 +377,46 @@ static void submit_model(struct generation *g, const struct stored_model *m, str
     strbuf_fini(&details);
 }
 
+static void go_on(void *user);
+
+// What the model's template takes. False: that must be read first, and a worker goes on from there; or `err`
+// says why it cannot be.
+static bool find_traits(struct generation *g, const struct stored_model *m, struct template_traits *out,
+                        struct err *err)
+{
+    unsigned needs = g->ask.needs & (NEED_TOOLS | NEED_THINKING);
+    struct template_traits file;
+    *out = needs || (g->ask.needs & NEED_INSERT) ? models_traits(m, NULL) : (struct template_traits){0};
+    bool is_met =
+        (!(needs & NEED_TOOLS) || out->takes_tools) && (!(needs & NEED_THINKING) || out->takes_thinking);
+    if ((is_met && models_go_template() != GO_TEMPLATE_NEVER) || !needs || !models_need_file_traits(m))
+        return true;
+    if (!g->is_on_worker && !card_find_traits(g->app->cards, m, &file)) {
+        if (!worker_push(g->app->worker, go_on, g))
+            err_set(err, ERR_UNREAD, "server busy: too many requests wait to be read");
+        return false;
+    }
+    if (card_read_traits(g->app->cards, m, &file, err) != 0)
+        return false;
+    *out = models_traits(m, &file);
+    return true;
+}
+
+static void admit_model(struct generation *g, const struct stored_model *m, struct err *err)
+{
+    struct ask *a = &g->ask;
+    bool is_unload = a->is_empty && a->has_keep_alive && a->keep_alive_ns == 0;
+    bool has_texts = a->template_text.n || a->system.n || (a->context && json_array_size(a->context));
+    struct template_traits traits = {0};
+    if (!m->model_digest || !m->model_path)
+        err_set(err, ERR_FORMAT, "model '%s' has no weights", a->model);
+    else if (a->is_raw && has_texts && !is_unload)
+        err_set(err, ERR_INVALID, "raw mode does not support template, system, or context");
+    else if (is_unload ||
+             (find_traits(g, m, &traits, err) && build_check(a, m, &traits, g->dialect->verb, err) == 0))
+        submit_model(g, m, err);
+}
+
 static void admit(struct generation *g, struct err *err)
 {
     struct ask *a = &g->ask;
@@ -398,15 +431,28 @@ static void admit(struct generation *g, struct err *err)
                      a->model);
         return;
     }
-    bool is_unload = a->is_empty && a->has_keep_alive && a->keep_alive_ns == 0;
-    if (!m.model_digest || !m.model_path)
-        err_set(err, ERR_FORMAT, "model '%s' has no weights", a->model);
-    else if (a->is_raw &&
-             (a->template_text.n || a->system.n || (a->context && json_array_size(a->context))) && !is_unload)
-        err_set(err, ERR_INVALID, "raw mode does not support template, system, or context");
-    else if (is_unload || build_check(a, &m, g->dialect->verb, err) == 0)
-        submit_model(g, &m, err);
+    admit_model(g, &m, err);
     stored_model_fini(&m);
+}
+
+// On a worker, once more from where the model was found.
+static void go_on(void *user)
+{
+    struct generation *g = user;
+    struct err err = {0};
+    struct app *app = g->app;
+    generation_ref(g);
+    g->is_on_worker = true;
+    bool is_inside = app_enter(app);
+    if (is_inside)
+        admit(g, &err);
+    else
+        err_set(&err, ERR_DRAINING, "server is shutting down");
+    if (err.code != ERR_NONE)
+        refuse(g, &err, NULL);
+    if (is_inside)
+        app_leave(app);
+    generation_unref(g);
 }
 
 static void run(void *user)
@@ -437,6 +483,13 @@ static void run(void *user)
     generation_unref(g);
 }
 
+static void run_on_worker(void *user)
+{
+    struct generation *g = user;
+    g->is_on_worker = true;
+    run(g);
+}
+
 void generate_start(struct app *app, struct http_request *r, const struct dialect *d)
 {
     struct generation *g = generation_new(app, r, d);
@@ -446,7 +499,7 @@ void generate_start(struct app *app, struct http_request *r, const struct dialec
         refuse(g, &err, NULL);
     } else if (http_request_body(r).n <= app->inline_body_bytes) {
         run(g);
-    } else if (!worker_push(app->worker, run, g)) {
+    } else if (!worker_push(app->worker, run_on_worker, g)) {
         err_set(&err, ERR_UNREAD, "server busy: too many large requests wait to be read");
         refuse(g, &err, NULL);
     }

@@ -23,11 +23,25 @@
 #include "server/ask.h"
 #include "server/reply.h"
 #include "server/request_id.h"
+#include "text/reply.h"
 
 struct generation;
 
+// A call of a tool that the model asks for, whole.
+struct tool_call {
+    uint32_t index;  // from 0, within the choice
+    char *id;        // as the model wrote it, else drawn here: "call_x7yz01ab"
+    char *name;      // not empty
+    char *arguments; // a JSON object, compact
+};
+
+// A part of what a choice says. In a stream it has one of text, thinking and a call, or log-probabilities
+// alone (then `text` is empty); generate_whole() gives all of each.
 struct piece {
-    struct slice text; // whole characters; may be empty
+    struct slice text;     // content; whole characters; may be empty
+    struct slice thinking; // may be empty
+    const struct tool_call *calls;
+    uint32_t n_calls;
     const struct token_logprobs *logprobs;
     uint32_t n_logprobs;
 };
@@ -72,7 +86,10 @@ struct choice {
     uint32_t stop_i; // 1 + index of the stop string that was found
     enum done_reason reason;
     size_t n_characters; // sent so far; kept by dialects that count them
-    struct strbuf text;
+    struct reply *reply; // reads what the model says; NULL: all is content
+    struct strbuf text, thinking;
+    struct tool_call *calls; // of a stream too
+    uint32_t n_calls;
     struct kept_logprobs *logprobs;
 };
 
@@ -91,6 +108,7 @@ struct generation {
     char request_id[REQUEST_ID_BYTES], client[CLIENT_BYTES];
     enum sched_priority priority;
     const char *peer;
+    bool is_on_worker;    // this is no thread of the sockets
     char blob_digest[80]; // of its model, once known
     bool has_request;     // else it only wants a model loaded
     struct params params; // as admitted, for the log
@@ -117,7 +135,8 @@ struct generation {
     uint32_t n_prompt, n_cached, n_truncated, n_generated; // n_generated: of all choices
     uint32_t n_events; // written so far; kept by dialects that number them
     int64_t prompt_eval_ns, eval_ns;
-    uint32_t *ids; // wants_ids: prompt, then generated
+    const struct event *event; // being read
+    uint32_t *ids;             // wants_ids: prompt, then generated
     size_t n_ids, ids_capacity;
     struct vector *vectors; // one for each of ask.inputs
     size_t vectors_bytes;
@@ -146,6 +165,13 @@ void generation_log_admission(struct generation *g); // once, before any other l
 void generation_log_start(const struct generation *g);
 void generation_log_refusal(const struct generation *g, const struct err *err);
 void generation_log_end(struct generation *g, const char *outcome, const struct err *err); // once
+
+// ---- What a choice says (said.c): on the host's thread ----
+void said_open(struct choice *c, const struct reply_form *form); // how its answer is to be read
+// Reads what an event says: each piece is kept as far as it is wanted, and written in a stream.
+void said_take(struct choice *c, const struct event *e);
+void said_finish(struct choice *c); // what was held back
+void said_fini(struct choice *c);
 
 // ---- Clients that go (leave.c) ----
 void leave_on_gone(void *generation, struct http_request *r); // http_gone_fn

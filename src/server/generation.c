@@ -45,6 +45,7 @@ void generation_make_choices(struct generation *g, uint32_t n)
         c->index = i;
         c->logprobs = kept_new();
         strbuf_init(&c->text, MAX_TEXT_BYTES);
+        strbuf_init(&c->thinking, MAX_TEXT_BYTES);
     }
 }
 
@@ -63,7 +64,7 @@ void generation_unref(void *user)
     free(g->vectors);
     for (uint32_t i = 0; i < g->n_choices; i++) {
         kept_free(g->choices[i].logprobs);
-        strbuf_fini(&g->choices[i].text);
+        said_fini(&g->choices[i]);
     }
     free(g->choices);
     ask_fini(&g->ask);
@@ -103,7 +104,10 @@ void choice_end(struct choice *c)
 
 struct piece generate_whole(const struct choice *c)
 {
-    struct piece all = {.text = strbuf_slice(&c->text)};
+    struct piece all = {.text = strbuf_slice(&c->text),
+                        .thinking = strbuf_slice(&c->thinking),
+                        .calls = c->calls,
+                        .n_calls = c->n_calls};
     size_t n = 0;
     all.logprobs = kept_items(c->logprobs, &n);
     all.n_logprobs = (uint32_t)n;

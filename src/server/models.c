@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/options.h"
+#include "server/card.h"
 #include "server/config.h"
 
 static bool ends_with(const char *text, const char *tail)
@@ -110,16 +111,40 @@ enum go_template_use models_go_template(void)
     return traits_read_option(options_text(OPT_GO_TEMPLATE));
 }
 
+static bool has_go_template(const struct stored_model *m)
+{
+    return m->template_text && traits_text_is_go(slice_of(m->template_text));
+}
+
 struct template_traits models_stored_traits(const struct stored_model *m)
 {
     struct template_traits traits = {0};
     struct gotmpl *t = NULL;
     struct err ignored = {0};
-    if (m->template_text && traits_text_is_go(slice_of(m->template_text)) &&
-        gotmpl_new(&t, slice_of(m->template_text), &ignored) == 0)
+    if (!has_go_template(m))
+        return m->template_text ? traits_of_jinja(slice_of(m->template_text)) : traits;
+    if (gotmpl_new(&t, slice_of(m->template_text), &ignored) == 0)
         traits = traits_of_go(t);
     gotmpl_free(t);
     return traits;
+}
+
+struct template_traits models_traits(const struct stored_model *m, const struct template_traits *file)
+{
+    struct template_traits own = models_stored_traits(m);
+    bool is_file_used =
+        file &&
+        (!m->template_text || (has_go_template(m) && traits_choose_jinja(models_go_template(), own, *file)));
+    if (!is_file_used)
+        return own;
+    struct template_traits used = *file;
+    used.takes_suffix = own.takes_suffix; // only Ollama's templates do
+    return used;
+}
+
+bool models_need_file_traits(const struct stored_model *m)
+{
+    return !m->template_text || (has_go_template(m) && models_go_template() != GO_TEMPLATE_ALWAYS);
 }
 
 static struct slice file_template(const json_t *card)
@@ -129,18 +154,27 @@ static struct slice file_template(const json_t *card)
 
 bool models_prefer_file_template(const struct stored_model *m, const json_t *card)
 {
-    if (!m->template_text || file_template(card).n == 0 || !traits_text_is_go(slice_of(m->template_text)))
+    if (file_template(card).n == 0 || !has_go_template(m))
         return false;
     return traits_choose_jinja(models_go_template(), models_stored_traits(m),
                                traits_of_jinja(file_template(card)));
 }
 
-// Only what this server does: no tools, thinking or vision yet, whatever a template could say.
+// In Ollama's order: what the template in the file gives, what the weights do, what a stored template gives.
 void models_write_capabilities(struct json_writer *w, const struct stored_model *m, const json_t *card)
 {
+    struct template_traits file = card_traits(card), traits = models_traits(m, card ? &file : NULL);
+    bool is_stored = m->template_text && !models_prefer_file_template(m, card);
     json_begin_array(w);
-    json_put_text(w, models_can_complete(m, card) ? "completion" : "embedding");
-    if (models_stored_traits(m).takes_suffix)
+    if (is_stored)
+        json_put_text(w, models_can_complete(m, card) ? "completion" : "embedding");
+    if (traits.takes_tools)
+        json_put_text(w, "tools");
+    if (traits.takes_suffix)
         json_put_text(w, "insert");
+    if (traits.takes_thinking)
+        json_put_text(w, "thinking");
+    if (!is_stored)
+        json_put_text(w, models_can_complete(m, card) ? "completion" : "embedding");
     json_end_array(w);
 }

@@ -20,6 +20,11 @@ void models_write_details(struct json_writer *w, const struct stored_model *m, c
 enum go_template_use models_go_template(void); // what OPT_GO_TEMPLATE says now
 // What the stored Go template takes; nothing where there is none or it cannot be read.
 struct template_traits models_stored_traits(const struct stored_model *m);
+// What the template that answers of the model are made with takes; `file`: of the template in its file, NULL
+// when there is none or nobody knows.
+struct template_traits models_traits(const struct stored_model *m, const struct template_traits *file);
+// Whether what the file says could change that.
+bool models_need_file_traits(const struct stored_model *m);
 // The stored Go template stands back: the option says never, or the template in the file can do more.
 bool models_prefer_file_template(const struct stored_model *m, const json_t *card);
 // The array "capabilities": what this server can do with the model.

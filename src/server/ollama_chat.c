@@ -22,12 +22,35 @@ static int read_body(struct ask *a, struct err *err)
     return f.failed ? -1 : 0;
 }
 
-static void write_message(struct json_writer *w, const char *role, struct slice text)
+static void write_call(struct json_writer *w, const struct tool_call *call)
+{
+    json_begin_object(w);
+    json_member_text(w, "id", call->id);
+    json_key(w, "function");
+    json_begin_object(w);
+    json_member_int(w, "index", call->index);
+    json_member_text(w, "name", call->name);
+    json_key(w, "arguments");
+    json_put_raw(w, slice_of(call->arguments));
+    json_end_object(w);
+    json_end_object(w);
+}
+
+static void write_message(struct json_writer *w, const char *role, const struct piece *p)
 {
     json_key(w, "message");
     json_begin_object(w);
     json_member_text(w, "role", role);
-    json_member_slice(w, "content", text);
+    json_member_slice(w, "content", p->text);
+    if (p->thinking.n > 0)
+        json_member_slice(w, "thinking", p->thinking);
+    if (p->n_calls > 0) {
+        json_key(w, "tool_calls");
+        json_begin_array(w);
+        for (uint32_t i = 0; i < p->n_calls; i++)
+            write_call(w, &p->calls[i]);
+        json_end_array(w);
+    }
     json_end_object(w);
 }
 
@@ -36,7 +59,7 @@ static void write_piece(struct generation *g, const struct piece *p, struct strb
     struct json_writer w = json_writer_make(out);
     json_begin_object(&w);
     ollama_write_head(&w, g);
-    write_message(&w, "assistant", p->text);
+    write_message(&w, "assistant", p);
     json_member_bool(&w, "done", false);
     ollama_write_logprobs(&w, p);
     json_end_object(&w);
@@ -46,14 +69,15 @@ static void write_piece(struct generation *g, const struct piece *p, struct strb
 static void write_object(struct generation *g, const struct piece *all, struct strbuf *out)
 {
     struct json_writer w = json_writer_make(out);
+    struct piece empty = {.text = slice_of("")};
     json_begin_object(&w);
     ollama_write_head(&w, g);
     if (g->ask.task == TASK_RENDER) {
-        write_message(&w, "", slice_of(""));
+        write_message(&w, "", &empty);
         ollama_write_rendered(&w, all);
         return;
     }
-    write_message(&w, "assistant", all->text);
+    write_message(&w, "assistant", all);
     json_member_bool(&w, "done", true);
     ollama_write_reason(&w, g);
     ollama_write_logprobs(&w, all);

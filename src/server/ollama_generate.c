@@ -28,12 +28,19 @@ static int read_body(struct ask *a, struct err *err)
     return f.failed ? -1 : 0;
 }
 
+static void write_thinking(struct json_writer *w, const struct piece *p)
+{
+    if (p->thinking.n > 0)
+        json_member_slice(w, "thinking", p->thinking);
+}
+
 static void write_piece(struct generation *g, const struct piece *p, struct strbuf *out)
 {
     struct json_writer w = json_writer_make(out);
     json_begin_object(&w);
     ollama_write_head(&w, g);
     json_member_slice(&w, "response", p->text);
+    write_thinking(&w, p);
     json_member_bool(&w, "done", false);
     ollama_write_logprobs(&w, p);
     json_end_object(&w);
@@ -62,6 +69,7 @@ static void write_object(struct generation *g, const struct piece *all, struct s
         return;
     }
     json_member_slice(&w, "response", all->text);
+    write_thinking(&w, all);
     json_member_bool(&w, "done", true);
     ollama_write_reason(&w, g);
     write_context(&w, g);

@@ -92,7 +92,7 @@ def test_errors_reach_the_client(client):
         (lambda: client.chat(MODEL, ASK, format="json"), 400, "format"),
         (lambda: client.chat(MODEL, ASK, think=True), 400, "think"),
         (lambda: client.generate(MODEL, "x", suffix="y"), 400, "does not support insert"),
-        (lambda: client.generate(MODEL, "x", images=[b"\x89PNG\r\n"]), 400, "images"),
+        (lambda: client.generate(MODEL, "x", images=[b"\x89PNG\r\n"]), 400, "does not support vision"),
         (lambda: client.generate(MODEL, "word " * 5000, options={"num_ctx": 512}), 400, "512"),
     ]:
         with pytest.raises(ollama.ResponseError) as e:

@@ -58,9 +58,10 @@ static void build(const struct ask *a, const struct dialect *d)
         .params_json = (char *)"{\"stop\":[\"<e>\"],\"temperature\":0}",
         .messages_json = (char *)"[{\"role\":\"user\",\"content\":\"Hi\"}]",
     };
+    static const struct template_traits traits = {true, true, true, true};
     struct err err = {0};
     bool is_drawn = false;
-    if (build_check(a, &model, d->verb, &err) != 0)
+    if (build_check(a, &model, &traits, d->verb, &err) != 0)
         return;
     struct request *r = build_request(a, &model, &is_drawn, &err);
     fuzz_check_result(r != NULL ? 0 : -1, &err);

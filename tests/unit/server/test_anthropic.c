@@ -241,8 +241,7 @@ static void what_is_not_honoured_is_refused(void **state)
         {"\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"document\"}]}]",
          "drover does not support content of type \"document\" yet"},
         {"\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\"}]}]",
-         "registry.ollama.ai/library/plain:latest does not support vision: drover does not support "
-         "\"images\" yet"},
+         "registry.ollama.ai/library/plain:latest does not support vision"},
         {"\"system\":5", "system must be a string or an array of blocks"},
         {"\"stop_sequences\":\"a\"", "json: cannot unmarshal string into Go struct field "
                                      "MessagesRequest.stop_sequences of type []string"},

@@ -224,12 +224,9 @@ static void bad_bodies_are_refused(void **state)
         {G, M "\"raw\":true,\"context\":[1]}", 400, "raw mode does not support template, system, or context"},
         {G, M "\"suffix\":\"x\"}", 400, "registry.ollama.ai/library/tiny:latest does not support insert"},
         {G, M "\"images\":[\"aGk=\"]}", 400,
-         "registry.ollama.ai/library/tiny:latest does not support vision: drover does not support \"images\" "
-         "yet"},
-        {G, M "\"think\":true}", 400,
-         "\"tiny\" does not support thinking: drover does not support \"think\" yet"},
-        {G, M "\"think\":\"low\"}", 400,
-         "\"tiny\" does not support thinking: drover does not support \"think\" yet"},
+         "registry.ollama.ai/library/tiny:latest does not support vision"},
+        {G, M "\"think\":true}", 400, "\"tiny\" does not support thinking"},
+        {G, M "\"think\":\"low\"}", 400, "\"tiny\" does not support thinking"},
         {G, M "\"think\":\"hard\"}", 400,
          "invalid think value: \"hard\" (must be \"high\", \"medium\", \"low\", \"max\", true, or false)"},
         {G, M "\"format\":\"json\"}", 400, "drover does not support \"format\" yet"},
@@ -266,20 +263,16 @@ static void bad_bodies_are_refused(void **state)
         {C, "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":[]}]}", 400,
          "json: cannot unmarshal array into Go struct field ChatRequest.messages.content of type string"},
         {C, "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"\",\"images\":[\"aa\"]}]}",
-         400,
-         "registry.ollama.ai/library/tiny:latest does not support vision: drover does not support \"images\" "
-         "yet"},
+         400, "registry.ollama.ai/library/tiny:latest does not support vision"},
         {C,
          "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"\"}],\"tools\":[{\"type\":"
          "\"function\"}]}",
-         400,
-         "registry.ollama.ai/library/tiny:latest does not support tools: drover does not support \"tools\" "
-         "yet"},
+         400, "registry.ollama.ai/library/tiny:latest does not support tools"},
         {C,
-         "{\"model\":\"tiny\",\"messages\":[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{}]}]}",
+         "{\"model\":\"tiny\",\"messages\":[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[5]}]}",
          400,
-         "registry.ollama.ai/library/tiny:latest does not support tools: drover does not support \"tools\" "
-         "yet"},
+         "json: cannot unmarshal number into Go struct field ChatRequest.messages.tool_calls of type "
+         "api.ToolCall"},
     };
     unsigned before = fake_host_submitted(((struct harness *)*state)->host);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -303,7 +296,7 @@ static void templates_travel_with_their_language(void **state)
     assert_int_equal(last_request(state)->template_kind, TEMPLATE_GO);
     assert_true(last_request(state)->template_yields);
     assert_int_equal(last_request(state)->task, TASK_RENDER);
-    assert_string_equal(last_request(state)->variables_json, "{\"think\":false}");
+    assert_int_equal(last_request(state)->think, THINK_OFF);
     reply_fini(&r);
     r = post(*state, "/api/generate", "{\"model\":\"tiny\",\"prompt\":\"x\",\"template\":\"{{ .Prompt }}\"}");
     assert_int_equal(last_request(state)->template_kind, TEMPLATE_GO);

@@ -217,8 +217,7 @@ static void what_is_not_honoured_is_refused(void **state)
         {"\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_file\"}]}]",
          "drover does not support content of type \"input_file\" yet"},
         {"\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\"}]}]",
-         "registry.ollama.ai/library/plain:latest does not support vision: drover does not support "
-         "\"images\" yet"},
+         "registry.ollama.ai/library/plain:latest does not support vision"},
         {"\"input\":[{\"type\":\"function_call\",\"name\":\"f\",\"arguments\":\"[]\"}]",
          "invalid tool call arguments"},
         {"\"input\":[{\"type\":\"function_call_output\",\"call_id\":\"c\"}]",
