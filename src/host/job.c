@@ -27,6 +27,7 @@ struct job *job_new(struct host *h, struct hosted *m, const struct host_submissi
     snprintf(j->request_id, sizeof j->request_id, "%s", s->label.request_id ?: "");
     snprintf(j->route, sizeof j->route, "%s", s->label.route ?: "");
     snprintf(j->client, sizeof j->client, "%s", s->label.client ?: "");
+    snprintf(j->model_name, sizeof j->model_name, "%s", s->model.name);
     j->arrived_wall_ns = clock_wall_ns();
     j->sched.arrived_ns = clock_monotonic_ns();
     atomic_init(&j->refs, 2); // the submitter's and the host's

@@ -171,7 +171,7 @@ static void fill(struct host_record *out, const struct job *j, int64_t now_ns)
     memcpy(out->request_id, j->request_id, sizeof out->request_id);
     memcpy(out->route, j->route, sizeof out->route);
     memcpy(out->client, j->client, sizeof out->client);
-    snprintf(out->model, sizeof out->model, "%s", j->model->name);
+    memcpy(out->model, j->model_name, sizeof out->model);
     fill_waits(out, j, now_ns);
 }
 

@@ -36,6 +36,8 @@ struct job {
     int64_t first_token_ns, last_token_ns;
     uint32_t n_prompt, n_cached, n_generated;
     char request_id[132], route[48], client[80];
+    char model_name[sizeof(
+        ((struct host_record *)0)->model)]; // that it was asked by, which may not be the runner's
     int64_t arrived_wall_ns;
     struct list to_cancel; // host.to_cancel
     struct list comments;  // host.comments

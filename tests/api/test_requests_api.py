@@ -33,6 +33,14 @@ def is_known(server, name):
     return until(lambda: record(server, name), name)
 
 
+def test_a_request_is_told_by_the_name_that_it_was_asked_by(server):
+    """Two names of the same weights share a runner, which has the first name."""
+    assert server.post("/api/copy", {"source": "smollm2", "destination": "another"}).status == 200
+    reply = server.call("POST", "/api/generate", json.dumps({"model": "another", "prompt": "a", "options": {"num_predict": 1}}), {"X-Request-Id": "by-name"})
+    assert reply.status == 200 and record(server, "by-name")["model"] == "another:latest"
+    assert server.call("DELETE", "/api/delete", {"model": "another"}).status == 200
+
+
 # ---- Ids ----
 @pytest.mark.parametrize("method,path", [("GET", "/"), ("GET", "/api/version"), ("GET", "/api/tags"), ("GET", "/metrics"), ("GET", "/nowhere"),
                                          ("GET", "/api/show"), ("POST", "/api/generate"), ("GET", "/api/requests/nobody"), ("BREW", "/")])
