@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The gates: format, layers, words, warnings of clang, static analysis, sanitizer runs.
 
-usage: check.py [--quick | --long [--soak SECONDS]]     --quick: what fits beside the tests in CI; --long: soak (10 minutes) and fuzz runs too
+usage: check.py [--quick | --long [--soak SECONDS]]     --quick: what fits beside the tests in CI; --long: soak (10 minutes), longer fuzz runs and a browser too
 """
 import argparse
 import concurrent.futures
@@ -104,6 +104,18 @@ def check_soak(seconds):
         print("".join(line + "\n" for line in done.stdout.splitlines() if " requests (" in line), end="")
 
 
+def check_browser():
+    """open-webui in a browser; the pictures lie in build/artefacts/. `./dev check` has installed both, or said why not."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "drover" / "open-webui" / "bin"
+    if not (cache / "open-webui").exists():
+        print("skip open-webui in a browser: PyPI's open-webui is not installed", flush=True)
+    elif meson_build("build"):
+        subprocess.run([sys.executable, "tools/fetch_models.py", "smollm2-135m"], cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+        done = run("open-webui in a browser", [str(cache / "python"), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/browser"],
+                   env=dict(os.environ, OPEN_WEBUI=str(cache / "open-webui"), DROVER=str(ROOT / "build/drover")))
+        print("".join(line + "\n" for line in done.stdout.splitlines() if line.startswith("SKIPPED")), end="")
+
+
 # Real models: too slow under a sanitizer. The tiny models run the same code.
 SLOW = {"accuracy", "invariance", "real_model"}
 
@@ -126,6 +138,7 @@ def main():
     if args.long:
         check_scheduler_long()
         check_soak(args.soak)
+        check_browser()
     print(f"{len(FAILED)} gates failed" + (": " + ", ".join(FAILED) if FAILED else ""))
     sys.exit(bool(FAILED))
 
