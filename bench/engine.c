@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The engine alone: seconds to load, tokens/s of a prompt, and tokens/s of generating at several numbers of
 // streams. One JSON object a line; bench.py repeats it and puts it beside the machine's limits, HTTP and a
-// peer.
+// peer. These are measured without guesses (engine/draft.h), so that every step makes one token a stream;
+// answers to questions are measured with and without.
 //
 // Generating is timed over steps in which all streams decode: each stream's prompt is computed once before
 // and then found in the prefix tree, so that all streams start together with the same number of keys. Prompts
@@ -26,13 +27,25 @@ struct options {
     enum cpu_level level;
     uint32_t streams[MAX_LIST], n_widths, max_streams;
     uint32_t n_keys, n_predict,
-        n_prompt; // keys before the first timed token; timed tokens; tokens of a prompt
+        n_prompt;      // keys before the first timed token; timed tokens; tokens of a prompt
+    uint32_t n_answer; // tokens of an answer, 0: none is measured
     const char *path;
+};
+
+// What people ask; answered one after the other.
+static const char *const questions[] = {
+    "Why is the sky blue?",
+    "Write a Python function that merges two sorted lists, with tests.",
+    "Explain to a beginner how a hash table works.",
+    "Write a short story about a lighthouse keeper.",
+    "List ten tips for healthy sleep.",
+    "Write an email that asks for a day off.",
 };
 
 struct tally {
     uint64_t first_id;
     uint32_t n_started, n_tokens, n_done;
+    int64_t generate_ns;
     bool started[MAX_STREAMS];
 };
 
@@ -46,6 +59,7 @@ static void count_event(void *user, const struct event *e)
         t->n_tokens += e->n_ids;
     }
     t->n_done += e->kind == EVENT_DONE;
+    t->generate_ns += e->kind == EVENT_DONE ? e->generate_ns : 0;
     if (e->kind == EVENT_ERROR) {
         fprintf(stderr, "bench_engine: %s\n", e->error.message);
         exit(1);
@@ -126,6 +140,30 @@ static double measure_prompt(struct engine *e, uint32_t n_prompt)
     return n_prompt / seconds_since(start);
 }
 
+// Tokens a second of answers, one stream at a time, without their prompts.
+static double measure_answers(struct engine *e, const struct options *o, float temperature, bool guesses)
+{
+    struct tally t = {.first_id = next_id};
+    engine_set_guesses(e, guesses);
+    for (size_t i = 0; i < COUNT_OF(questions); i++) {
+        struct request r;
+        char json[512];
+        request_init(&r);
+        r.id = next_id++;
+        r.kind = PROMPT_MESSAGES;
+        snprintf(json, sizeof json, "[{\"role\":\"user\",\"content\":\"%s\"}]", questions[i]);
+        r.messages_json = xstrdup(json);
+        r.params.temperature = temperature;
+        r.params.seed = i;
+        r.params.num_predict = (int32_t)o->n_answer;
+        engine_submit(e, &r);
+        request_fini(&r);
+        run_until_done(e, &t, (uint32_t)i + 1);
+    }
+    engine_set_guesses(e, false);
+    return (t.n_tokens - t.n_done) / ((double)t.generate_ns * 1e-9);
+}
+
 // What one token asks of the machine: bytes of packed matrices to read, multiplies to do. Attention comes on
 // top.
 static void print_model(const struct gguf *g, const struct options *o)
@@ -158,6 +196,10 @@ static void measure(struct engine *e, const struct options *o)
         for (uint32_t i = 0; i < o->n_widths; i++)
             printf("{\"what\":\"generate\",\"streams\":%u,\"tokens_per_s\":%.2f}\n", o->streams[i],
                    measure_decode(e, o, o->streams[i]));
+        for (int i = 0; i < 4 && o->n_answer > 0; i++)
+            printf("{\"what\":\"answers\",\"temperature\":%.1f,\"guesses\":%s,\"tokens_per_s\":%.2f}\n",
+                   i < 2 ? 0.0 : 0.8, i % 2 ? "true" : "false",
+                   measure_answers(e, o, i < 2 ? 0.0f : 0.8f, i % 2 != 0));
         fflush(stdout);
     }
 }
@@ -181,6 +223,7 @@ static int run(const struct options *o)
     }
     printf("{\"what\":\"load\",\"seconds\":%.3f}\n", seconds_since(start));
     print_model(g, o);
+    engine_set_guesses(e, false);
     measure(e, o);
     rc = 0;
 out:
@@ -227,6 +270,9 @@ static bool read_option(struct options *o, int c, const char *value)
     case 'p':
         o->n_prompt = n;
         return true;
+    case 'a':
+        o->n_answer = n;
+        return true;
     default:
         return c == 'c' && cpu_level_find(value, &o->level) && o->level <= cpu_best_level();
     }
@@ -241,11 +287,11 @@ int main(int argc, char **argv)
     int c;
     cpu_read_grant(&grant, NULL);
     o.n_threads = grant.n_threads;
-    while (is_good && (c = getopt(argc, argv, "j:r:n:k:p:c:g:")) != -1)
+    while (is_good && (c = getopt(argc, argv, "j:r:n:k:p:c:g:a:")) != -1)
         is_good = c != '?' && read_option(&o, c, optarg);
     if (!is_good || optind + 1 != argc) {
         fputs("usage: bench_engine [-j threads] [-r repeats] [-n streams,...] [-k keys] [-g tokens] [-p "
-              "prompt] [-c level] "
+              "prompt] [-c level] [-a answer] "
               "FILE.gguf\n",
               stderr);
         return 2;

@@ -30,7 +30,7 @@ static uint64_t kv_bytes_per_token(const struct hparams *h, enum kv_type type)
 static uint64_t scratch_bytes(const struct hparams *h, uint32_t n_slots, int n_threads)
 {
     n_slots = MAX(n_slots, 1u);
-    return decoder_scratch_bytes(h, ENGINE_MAX_PREFILL + n_slots, n_slots, n_threads);
+    return decoder_scratch_bytes(h, engine_max_tokens(n_slots), engine_max_logits(n_slots), n_threads);
 }
 
 int engine_plan(const struct gguf *g, const struct engine_options *o, struct engine_plan *out,

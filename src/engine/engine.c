@@ -14,11 +14,6 @@
 #include "engine/engine_internal.h"
 #include "model/vocab.h"
 
-static uint32_t max_batch_tokens(const struct engine_options *o)
-{
-    return ENGINE_MAX_PREFILL + o->n_slots;
-}
-
 // Some files have a second template, for conversations with tools.
 static int load_tool_template(struct engine *e, const struct gguf *g, struct err *err)
 {
@@ -79,8 +74,8 @@ static int make_decoder(struct engine *e, struct err *err)
                                 .pool = e->pool,
                                 .kv = layout,
                                 .kv_memory = e->cache.memory,
-                                .max_tokens = max_batch_tokens(&e->o),
-                                .max_logits = MAX(e->o.n_slots, 1)};
+                                .max_tokens = engine_max_tokens(e->o.n_slots),
+                                .max_logits = engine_max_logits(e->o.n_slots)};
     return decoder_new(&e->decoder, &d, err);
 }
 
@@ -91,13 +86,14 @@ int engine_open(struct engine **out, const struct gguf *g, const struct engine_o
     e->o = *o;
     e->o.n_slots = MAX(1, MIN(o->n_slots, 1024));
     e->n_sharing = 1;
+    e->guesses = true;
     e->kernels = kernels_get(o->level);
     e->pool = pool_new(o->n_threads);
     list_init(&e->seqs);
     list_init(&e->embeddings);
     strbuf_init(&e->text, 1 << 20);
     e->scratch = xcalloc((size_t)o->n_threads, sizeof *e->scratch);
-    uint32_t n = max_batch_tokens(&e->o);
+    uint32_t n = engine_max_tokens(e->o.n_slots);
     e->batch_ids = xcalloc(n, sizeof *e->batch_ids);
     e->logit_columns = xcalloc(n, sizeof *e->logit_columns);
     e->hidden_columns = xcalloc(n, sizeof *e->hidden_columns);
@@ -111,8 +107,9 @@ int engine_open(struct engine **out, const struct gguf *g, const struct engine_o
     }
     uint32_t whole = MIN(e->weights.h.n_ctx_train, e->cache.n_pages * KV_PAGE_TOKENS);
     e->o.default_context = o->default_context > 0 ? MIN(o->default_context, whole) : whole;
-    e->stats.memory_bytes = e->weights.memory_bytes + e->cache.memory_bytes +
-                            decoder_scratch_bytes(&e->weights.h, n, e->o.n_slots, o->n_threads);
+    e->stats.memory_bytes =
+        e->weights.memory_bytes + e->cache.memory_bytes +
+        decoder_scratch_bytes(&e->weights.h, n, engine_max_logits(e->o.n_slots), o->n_threads);
     e->stats.context_length = e->o.default_context;
     e->stats.kv_tokens_total = (uint64_t)e->cache.n_pages * KV_PAGE_TOKENS;
     *out = e;
@@ -273,6 +270,11 @@ void engine_set_sharing(struct engine *e, uint32_t n_sharing)
     e->n_sharing = MAX(n_sharing, 1u);
 }
 
+void engine_set_guesses(struct engine *e, bool is_on)
+{
+    e->guesses = is_on;
+}
+
 bool engine_has_work(const struct engine *e)
 {
     return !list_is_empty(&e->seqs) || !list_is_empty(&e->embeddings);
@@ -401,8 +403,8 @@ static void finish(struct engine *e, struct seq *s, enum done_reason reason, eng
     send_done(e, s, reason, on_event, user);
 }
 
-// What a newly sampled token means for its sequence.
-static void take_token(struct engine *e, struct seq *s, engine_event_fn *on_event, void *user)
+// What a newly sampled token means for its sequence. False: it has ended and is gone.
+static bool take_token(struct engine *e, struct seq *s, engine_event_fn *on_event, void *user)
 {
     uint32_t id = s->sample.token_id;
     size_t n_released;
@@ -412,46 +414,71 @@ static void take_token(struct engine *e, struct seq *s, engine_event_fn *on_even
         s->first_token_ns = clock_monotonic_ns();
     if (tokenizer_is_eog(e->tokenizer, id) && !s->params.ignore_eos) {
         finish(e, s, DONE_STOP, on_event, user);
-        return;
+        return false;
     }
     tokens_push(&s->tokens, id);
     strbuf_reset(&e->text);
     bool stopped = output_push(&s->output, piece_of(e, s, id), &s->sample, &e->text, &n_released);
     send_tokens(e, s, &id, n_released, on_event, user);
+    bool is_full = (s->params.num_predict > 0 && s->n_generated >= (uint32_t)s->params.num_predict) ||
+                   s->tokens.n >= s->limit;
     if (stopped)
         send_done(e, s, DONE_STOP, on_event, user);
-    else if ((s->params.num_predict > 0 && s->n_generated >= (uint32_t)s->params.num_predict) ||
-             s->tokens.n >= s->limit)
+    else if (is_full)
         finish(e, s, DONE_LENGTH, on_event, user);
+    return !stopped && !is_full;
 }
 
 // ---- The step ----
 
+static void draw(struct engine *e, struct seq *s, uint32_t logit_row, int thread_i)
+{
+    struct sample_input in = {.logits = decoder_logits(e->decoder, logit_row),
+                              .n_vocab = e->weights.h.n_vocab,
+                              .params = &s->params,
+                              .tokens = s->tokens.at,
+                              .n_tokens = s->tokens.n,
+                              .index = s->n_generated,
+                              .banned = e->banned,
+                              .n_banned = e->n_banned,
+                              .biases = s->biases,
+                              .n_biases = s->n_biases};
+    sampler_draw(e->kernels, &e->scratch[thread_i], &in, &s->sample);
+}
+
 static void sample_share(void *arg, int thread_i, int n_threads)
 {
     struct engine *e = arg;
-    for (uint32_t i = (uint32_t)thread_i; i < e->batch.n_logits; i += (uint32_t)n_threads) {
-        struct seq *s = e->sampled[i];
-        struct sample_input in = {.logits = decoder_logits(e->decoder, i),
-                                  .n_vocab = e->weights.h.n_vocab,
-                                  .params = &s->params,
-                                  .tokens = s->tokens.at,
-                                  .n_tokens = s->tokens.n,
-                                  .index = s->n_generated,
-                                  .banned = e->banned,
-                                  .n_banned = e->n_banned,
-                                  .biases = s->biases,
-                                  .n_biases = s->n_biases};
-        sampler_draw(e->kernels, &e->scratch[thread_i], &in, &s->sample);
-    }
+    for (uint32_t i = (uint32_t)thread_i; i < e->n_sampled; i += (uint32_t)n_threads)
+        draw(e, e->sampled[i], e->sampled[i]->logit_row, thread_i);
 }
 
 static void sample_all(struct engine *e)
 {
-    if (e->batch.n_logits > 1)
+    if (e->n_sampled > 1)
         pool_run(e->pool, sample_share, e);
     else
         sample_share(e, 0, 1);
+}
+
+// The token that was drawn and, as long as what is drawn is what was guessed, the next ones: the keys and
+// values of a right guess are in the pages, and its logits are there.
+static void take_tokens(struct engine *e, struct seq *s, engine_event_fn *on_event, void *user)
+{
+    uint32_t n_guessed = s->draft.n, n_right = 0;
+    bool goes_on = take_token(e, s, on_event, user);
+    e->stats.n_guessed_tokens += n_guessed;
+    while (goes_on && n_right < n_guessed && s->sample.token_id == s->draft.ids[n_right]) {
+        s->n_computed++;
+        n_right++;
+        e->stats.n_right_guesses++;
+        draw(e, s, s->logit_row + n_right, 0);
+        goes_on = take_token(e, s, on_event, user);
+    }
+    if (goes_on && n_guessed > 0) {
+        draft_learn(&s->draft, n_right);
+        seq_publish(s, &e->cache);
+    }
 }
 
 static void count_step(struct engine *e, int64_t started_ns)
@@ -487,8 +514,8 @@ void engine_step(struct engine *e, engine_event_fn *on_event, void *user)
     }
     sample_all(e);
     count_step(e, started_ns);
-    for (uint32_t i = 0; i < e->batch.n_logits; i++)
-        take_token(e, e->sampled[i], on_event, user);
+    for (uint32_t i = 0; i < e->n_sampled; i++)
+        take_tokens(e, e->sampled[i], on_event, user);
     embed_take(e, started_ns, on_event, user);
 }
 

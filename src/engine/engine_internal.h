@@ -16,6 +16,7 @@ enum {
     ENGINE_RENDERED_BYTES = 16 << 20, // of a text that is the answer
     ENGINE_ANSWER_IDS = 8 << 20,      // and of ids
     ENGINE_UNKNOWN_PREFILL = 64,      // and at most, before it is known how long they take
+    ENGINE_GUESS_COLUMNS = 4,         // a step of decoding streams may grow to so many by guesses
 };
 // A step with prompt tokens takes no longer than this or two decode steps; when nobody decodes, no longer
 // than the second: also a large model on a small machine must hear its front and show that it lives.
@@ -58,11 +59,13 @@ struct engine {
     // the batch of the step being made
     uint32_t *batch_ids, *logit_columns, *hidden_columns;
     struct decoder_run *runs;
-    struct seq **sampled; // sampled[i] owns logits row i
+    struct seq **sampled; // those whose next token is drawn
+    uint32_t n_sampled;
     struct decoder_batch batch;
     uint32_t n_decoding; // sequences that were decoding in it
     uint32_t n_prefill;  // prompt tokens in it
     uint32_t n_sharing;  // models that have work
+    bool guesses;        // engine_set_guesses()
     // measured, to keep steps short
     double decode_step_ns, prefill_token_ns;
     struct strbuf text;
@@ -82,6 +85,16 @@ void embed_refill(struct engine *e, engine_event_fn *on_event, void *user);
 bool embed_wants(const struct engine *e, const struct seq *s, uint32_t position);
 // After a step: vectors that are whole are told.
 void embed_take(struct engine *e, int64_t step_began_ns, engine_event_fn *on_event, void *user);
+
+// Rows of logits, and tokens, that a batch may have.
+static inline uint32_t engine_max_logits(uint32_t n_slots)
+{
+    return n_slots > ENGINE_GUESS_COLUMNS ? n_slots : ENGINE_GUESS_COLUMNS;
+}
+static inline uint32_t engine_max_tokens(uint32_t n_slots)
+{
+    return ENGINE_MAX_PREFILL + n_slots;
+}
 
 // batch.c: chooses the tokens of the next step, within the budget and the pages there are. False: nothing to
 // compute.

@@ -21,6 +21,7 @@ struct seq *seq_new(const struct request *r)
     s->n_biases = r->n_biases;
     if (r->n_biases > 0)
         memcpy(s->biases, r->biases, r->n_biases * sizeof *s->biases);
+    draft_init(&s->draft);
     output_init(&s->output, s->stops, s->n_stops, r->params.logprobs);
     return s;
 }

@@ -6,6 +6,7 @@
 
 #include "base/list.h"
 #include "base/params.h"
+#include "engine/draft.h"
 #include "engine/kvcache.h"
 #include "engine/output.h"
 #include "frames/event.h"
@@ -43,7 +44,8 @@ struct seq {
     int64_t started_ns, first_token_ns; // 0: not yet
     // of the step being made
     uint32_t n_columns, first_column, logit_row;
-    bool wants_logits;
+    bool wants_logits;  // logit_row and one row for each guess behind it
+    struct draft draft; // what was guessed to follow the last token and is computed along
     struct sample sample;
 };
 

@@ -139,6 +139,7 @@ static void assert_same_stream(const struct stream *a, const struct stream *b)
 static void run_alone(struct world *w, uint32_t kind, uint32_t n_words)
 {
     open_world(w, 1, 512);
+    engine_set_guesses(w->engine, false);
     struct request r = make_request(w, 1, kind, n_words);
     r.params.logprobs = true;
     submit(w, &r);
@@ -455,6 +456,74 @@ static void a_long_prompt_gets_on_beside_short_ones(void **state)
     close_world(&w);
 }
 
+// Requests of every sort that a guess could disturb; the greedy ones repeat themselves, so that guesses are
+// right.
+static void submit_varied(struct world *w, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct request r = make_request(w, i + 1, i, 6 + i);
+        r.params.num_predict = (int32_t)(90 + 7 * i);
+        r.params.temperature = i % 3 == 2 ? 0.4f : 0;
+        r.params.repeat_penalty = i % 4 == 3 ? 1.05f : 1;
+        r.params.ignore_eos = i % 2 == 0;
+        r.params.logprobs = i % 2 == 1;
+        r.params.top_logprobs = 2;
+        if (i == 4)
+            request_add_stop(&r, "the the the", 11);
+        submit(w, &r);
+    }
+}
+
+static void guesses_change_no_stream(void **state)
+{
+    static struct world plain, guessed;
+    uint64_t n_right = 0;
+    for (uint32_t n = 1; n <= 6; n++) {
+        open_world(&plain, n, n * 256);
+        open_world(&guessed, n, n * 256);
+        engine_set_guesses(plain.engine, false);
+        submit_varied(&plain, n);
+        submit_varied(&guessed, n);
+        run_until_done(&plain);
+        run_until_done(&guessed);
+        for (uint32_t i = 1; i <= n; i++) {
+            assert_same_stream(&plain.streams[i], &guessed.streams[i]);
+            assert_int_equal(plain.streams[i].n_logprobs, guessed.streams[i].n_logprobs);
+            assert_memory_equal(&plain.streams[i].logprob_sum, &guessed.streams[i].logprob_sum,
+                                sizeof(float));
+        }
+        kvcache_check(&guessed.engine->cache);
+        struct engine_stats stats;
+        engine_read_stats(guessed.engine, &stats);
+        assert_true(stats.n_right_guesses <= stats.n_guessed_tokens);
+        assert_int_equal(stats.kv_tokens_used, 0);
+        n_right += stats.n_right_guesses;
+        engine_read_stats(plain.engine, &stats);
+        assert_int_equal(stats.n_guessed_tokens, 0);
+        close_world(&plain);
+        close_world(&guessed);
+    }
+    assert_true(n_right > 5);
+}
+
+static void right_guesses_save_steps(void **state)
+{
+    static struct world w;
+    uint64_t n_steps[2];
+    for (int is_on = 0; is_on < 2; is_on++) {
+        struct engine_stats stats;
+        open_world(&w, 1, 512);
+        engine_set_guesses(w.engine, is_on);
+        submit_varied(&w, 1);
+        run_until_done(&w);
+        engine_read_stats(w.engine, &stats);
+        n_steps[is_on] = stats.n_steps;
+        assert_int_equal(stats.n_generated_tokens, n_steps[is_on] + stats.n_right_guesses);
+        close_world(&w);
+    }
+    assert_true(n_steps[1] < n_steps[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +538,8 @@ int main(void)
         cmocka_unit_test(broken_requests_fail_alone),
         cmocka_unit_test(a_short_prompt_has_its_first_token_within_three_steps),
         cmocka_unit_test(a_long_prompt_gets_on_beside_short_ones),
+        cmocka_unit_test(guesses_change_no_stream),
+        cmocka_unit_test(right_guesses_save_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
