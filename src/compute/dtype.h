@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Tensor types of GGUF: ids as in the file. One row a type in dtype.c; a type that drover computes with has a
-// decoder.
+// decoder, one that it can write an encoder.
 #pragma once
 
 #include <stdbool.h>
@@ -23,6 +23,8 @@ enum dtype {
 
 // Writes block_elems floats from one block.
 typedef void dtype_decode_fn(const void *block, float *out);
+// Writes one block of block_elems floats: the closest that a search by least squares finds.
+typedef void dtype_encode_fn(const float *x, void *block);
 
 struct dtype_info {
     int32_t id;
@@ -30,6 +32,7 @@ struct dtype_info {
     uint32_t block_elems; // values in a block
     uint32_t block_bytes;
     dtype_decode_fn *decode; // NULL: drover knows the size but cannot compute with it
+    dtype_encode_fn *encode; // NULL: drover cannot write it
 };
 
 // NULL for an id that GGUF does not define or has removed.
@@ -39,3 +42,6 @@ bool dtype_row_bytes(const struct dtype_info *type, uint64_t n_elems, uint64_t *
 // Exact fp32 values in ggml's order of operations. n_elems is a multiple of the block; the type has a
 // decoder.
 void dtype_decode_row(const struct dtype_info *type, const void *blocks, size_t n_elems, float *out);
+// The inverse, for a type with an encoder. Values are finite and at most 65504, for F32 and BF16 of any size.
+// The same floats give the same bytes on every machine.
+void dtype_encode_row(const struct dtype_info *type, const float *x, size_t n_elems, void *blocks);
