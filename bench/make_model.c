@@ -97,7 +97,7 @@ static void make_block(const struct random_tensor *t, uint64_t block_i, uint32_t
         finish_f32(out, t->spread);
 }
 
-static void fill_random(void *arg, uint64_t begin, void *buffer, size_t n)
+static int fill_random(void *arg, uint64_t begin, void *buffer, size_t n, struct err *err)
 {
     const struct random_tensor *t = arg;
     uint32_t block_bytes = dtype_find(t->type_id)->block_bytes;
@@ -110,6 +110,7 @@ static void fill_random(void *arg, uint64_t begin, void *buffer, size_t n)
         memcpy(out + (at - begin), block + skip, part);
         at += part;
     }
+    return 0;
 }
 
 // n_rows 0: a vector of weights around 1.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "frames/message.h"
 
+#include "base/mem.h"
 #include "frames/pack.h"
 
 static int whole(const struct cursor *c, const char *what, struct err *err)
@@ -168,6 +169,46 @@ int turn_end_decode(struct turn_end *t, const void *bytes, size_t n, struct err 
     t->n_steps = cursor_u64(&c);
     t->n_submits = cursor_u64(&c);
     return whole(&c, "turn's end", err);
+}
+
+void convert_order_encode(const struct convert_order *o, struct strbuf *out)
+{
+    pack_text(out, o->quantize);
+    pack_u32(out, o->n_threads);
+    pack_u32(out, o->n_files);
+    for (uint32_t i = 0; i < o->n_files; i++)
+        pack_text(out, o->names[i]);
+}
+
+int convert_order_decode(struct convert_order *o, const void *bytes, size_t n, struct err *err)
+{
+    struct cursor c = cursor_make(bytes, n);
+    *o = (struct convert_order){.names = NULL};
+    unpack_text_into(&c, o->quantize, sizeof o->quantize);
+    o->n_threads = cursor_u32(&c);
+    o->n_files = unpack_count(&c, sizeof(uint32_t));
+    if (o->n_files > CONVERT_MAX_FILES)
+        return err_set(err, ERR_FORMAT, "broken convert message");
+    o->names = xcalloc(o->n_files + 1, sizeof o->names[0]);
+    for (uint32_t i = 0; i < o->n_files; i++)
+        unpack_text_into(&c, o->names[i], sizeof o->names[i]);
+    return whole(&c, "convert", err);
+}
+
+void convert_state_encode(const struct convert_state *s, struct strbuf *out)
+{
+    pack_text(out, s->text);
+    pack_u64(out, s->done);
+    pack_u64(out, s->total);
+}
+
+int convert_state_decode(struct convert_state *s, const void *bytes, size_t n, struct err *err)
+{
+    struct cursor c = cursor_make(bytes, n);
+    unpack_text_into(&c, s->text, sizeof s->text);
+    s->done = cursor_u64(&c);
+    s->total = cursor_u64(&c);
+    return whole(&c, "state", err);
 }
 
 void failure_encode(const struct err *failure, struct strbuf *out)

@@ -2,9 +2,9 @@
 // The messages between the front and a runner beside requests and events, and the order in which they come:
 //
 //     front -> runner   HELLO, then OPEN ... LOAD ... SUBMIT, CANCEL, TURN and RECALL as they come; or
-//                       HELLO, then READ_CARD
+//                       HELLO, then READ_CARD or CONVERT
 //     runner -> front   HELLO, then PLAN (from the header alone), PROGRESS ..., READY, EVENT, STATS and
-//                       RELEASE; or CARD; FAILED ends a load
+//                       RELEASE; or CARD; or STATE and PIECE ..., DONE; FAILED ends a load or a question
 //
 // A runner computes only while it has the turn: TURN gives it, RECALL asks for it, RELEASE gives it back.
 // Turns and their ends alternate; a RECALL that crosses a RELEASE means nothing.
@@ -37,6 +37,10 @@ enum frame_type {
     FRAME_TURN,      // front: struct turn
     FRAME_RECALL,  // front: nothing; RELEASE follows after the step that runs, of which there is at least one
     FRAME_RELEASE, // runner: struct turn_end
+    FRAME_CONVERT, // front: struct convert_order; answered by STATE and PIECE ..., then DONE or FAILED
+    FRAME_STATE,   // runner: struct convert_state
+    FRAME_PIECE,   // runner: the next bytes of the new file
+    FRAME_DONE,    // runner: nothing
     FRAME_TYPE_COUNT
 };
 
@@ -79,6 +83,20 @@ struct load_options {
     uint32_t n_slots, pool_tokens, default_context;
 };
 
+enum { CONVERT_MAX_FILES = 256, CONVERT_NAME_BYTES = 256 };
+
+// Make a GGUF file of the files on descriptors 4 and following, whose names these are.
+struct convert_order {
+    char quantize[64]; // "Q4_K_M"; "" keeps the precision
+    uint32_t n_threads, n_files;
+    char (*names)[CONVERT_NAME_BYTES];
+};
+
+struct convert_state {
+    char text[128]; // "quantizing F16 model to Q4_K_M"
+    uint64_t done, total;
+};
+
 struct load_progress {
     uint64_t done, total;
 };
@@ -108,6 +126,11 @@ void turn_encode(const struct turn *t, struct strbuf *out);
 int turn_decode(struct turn *t, const void *bytes, size_t n, struct err *err);
 void turn_end_encode(const struct turn_end *t, struct strbuf *out);
 int turn_end_decode(struct turn_end *t, const void *bytes, size_t n, struct err *err);
+void convert_order_encode(const struct convert_order *o, struct strbuf *out);
+// `names` is the caller's to free, also after a failure.
+int convert_order_decode(struct convert_order *o, const void *bytes, size_t n, struct err *err);
+void convert_state_encode(const struct convert_state *s, struct strbuf *out);
+int convert_state_decode(struct convert_state *s, const void *bytes, size_t n, struct err *err);
 void failure_encode(const struct err *failure, struct strbuf *out);
 int failure_decode(struct err *failure, const void *bytes, size_t n, struct err *err);
 void cancel_encode(uint64_t request_id, struct strbuf *out);

@@ -12,13 +12,14 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 
-enum { FILL_BYTES = 1 << 20 };
+enum { FILL_BYTES = 4 << 20, HEAD_BYTES = 24 };
 
 struct pending {
     const void *data; // or NULL: fill
     gguf_fill_fn *fill;
     void *arg;
     uint64_t size_bytes;
+    uint32_t block_bytes;
 };
 
 struct gguf_writer {
@@ -124,6 +125,18 @@ void gguf_writer_set_strings(struct gguf_writer *w, const char *key, const struc
         push_string(&w->values, strings[i]);
 }
 
+void gguf_writer_copy(struct gguf_writer *w, const struct gguf_value *v)
+{
+    push_string(&w->values, v->key);
+    push_u32(&w->values, (uint32_t)v->type);
+    if (v->type == GGUF_ARRAY) {
+        push_u32(&w->values, (uint32_t)v->elem_type);
+        push_u64(&w->values, v->count);
+    }
+    strbuf_push(&w->values, v->data, v->size_bytes);
+    w->n_values++;
+}
+
 static void add_tensor(struct gguf_writer *w, const char *name, int32_t type_id, uint32_t n_dims,
                        const uint64_t *ne, struct pending tensor)
 {
@@ -146,6 +159,7 @@ static void add_tensor(struct gguf_writer *w, const char *name, int32_t type_id,
         w->tensors = xrealloc(w->tensors, w->capacity * sizeof *w->tensors);
     }
     tensor.size_bytes = n_bytes;
+    tensor.block_bytes = type->block_bytes;
     w->tensors[w->n_tensors++] = tensor;
     w->data_bytes += ROUND_UP(n_bytes, w->alignment);
 }
@@ -162,11 +176,84 @@ void gguf_writer_add_tensor_fill(struct gguf_writer *w, const char *name, int32_
     add_tensor(w, name, type_id, n_dims, ne, (struct pending){.fill = fill, .arg = arg});
 }
 
-static int write_all(int fd, const void *bytes, size_t n, uint64_t *at, struct err *err)
+// ---- The end ----
+
+// Where the bytes go, and how many went.
+struct sink {
+    gguf_sink_fn *push;
+    void *user;
+    uint64_t at;
+};
+
+static int push_bytes(struct sink *s, const void *bytes, size_t n, struct err *err)
 {
+    s->at += n;
+    return n > 0 ? s->push(s->user, bytes, n, err) : 0;
+}
+
+static int push_padding(const struct gguf_writer *w, struct sink *s, struct err *err)
+{
+    static const char zeros[4096];
+    uint64_t end = ROUND_UP(s->at, w->alignment);
+    while (s->at < end)
+        if (push_bytes(s, zeros, MIN((size_t)(end - s->at), sizeof zeros), err) != 0)
+            return -1;
+    return 0;
+}
+
+static int push_filled(const struct pending *t, struct sink *s, struct err *err)
+{
+    size_t piece_bytes = FILL_BYTES / t->block_bytes * t->block_bytes;
+    char *buffer = xmalloc(piece_bytes);
+    int rc = 0;
+    for (uint64_t begin = 0; begin < t->size_bytes && rc == 0; begin += piece_bytes) {
+        size_t n = (size_t)MIN(t->size_bytes - begin, (uint64_t)piece_bytes);
+        rc = t->fill(t->arg, begin, buffer, n, err);
+        if (rc == 0)
+            rc = push_bytes(s, buffer, n, err);
+    }
+    free(buffer);
+    return rc;
+}
+
+uint64_t gguf_writer_file_bytes(const struct gguf_writer *w)
+{
+    return ROUND_UP(HEAD_BYTES + w->values.n + w->table.n, w->alignment) + w->data_bytes;
+}
+
+int gguf_writer_stream(const struct gguf_writer *w, gguf_sink_fn *sink, void *user, struct err *err)
+{
+    struct strbuf head = STRBUF_INIT(64);
+    struct sink s = {sink, user, 0};
+    strbuf_push(&head, "GGUF", 4);
+    push_u32(&head, 3);
+    push_u64(&head, w->n_tensors);
+    push_u64(&head, w->n_values);
+    int rc = push_bytes(&s, head.at, head.n, err);
+    strbuf_fini(&head);
+    if (rc != 0 || push_bytes(&s, w->values.at, w->values.n, err) != 0 ||
+        push_bytes(&s, w->table.at, w->table.n, err) != 0 || push_padding(w, &s, err) != 0)
+        return -1;
+    for (uint64_t i = 0; i < w->n_tensors; i++) {
+        const struct pending *t = &w->tensors[i];
+        rc = t->data ? push_bytes(&s, t->data, t->size_bytes, err) : push_filled(t, &s, err);
+        if (rc != 0 || push_padding(w, &s, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+struct file {
+    int fd;
+    uint64_t at;
+};
+
+static int write_all(void *user, const void *bytes, size_t n, struct err *err)
+{
+    struct file *f = user;
     const char *p = bytes;
     while (n > 0) {
-        ssize_t done = pwrite(fd, p, n, (off_t)*at);
+        ssize_t done = pwrite(f->fd, p, n, (off_t)f->at);
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)
@@ -174,52 +261,13 @@ static int write_all(int fd, const void *bytes, size_t n, uint64_t *at, struct e
                            done < 0 ? strerror(errno) : "full");
         p += done;
         n -= (size_t)done;
-        *at += (uint64_t)done;
+        f->at += (uint64_t)done;
     }
     return 0;
-}
-
-static int write_padding(const struct gguf_writer *w, int fd, uint64_t *at, struct err *err)
-{
-    static const char zeros[4096];
-    uint64_t end = ROUND_UP(*at, w->alignment);
-    while (*at < end)
-        if (write_all(fd, zeros, MIN((size_t)(end - *at), sizeof zeros), at, err) != 0)
-            return -1;
-    return 0;
-}
-
-static int write_filled(const struct pending *t, int fd, uint64_t *at, struct err *err)
-{
-    char *buffer = xmalloc(FILL_BYTES);
-    int rc = 0;
-    for (uint64_t begin = 0; begin < t->size_bytes && rc == 0; begin += FILL_BYTES) {
-        size_t n = (size_t)MIN(t->size_bytes - begin, (uint64_t)FILL_BYTES);
-        t->fill(t->arg, begin, buffer, n);
-        rc = write_all(fd, buffer, n, at, err);
-    }
-    free(buffer);
-    return rc;
 }
 
 int gguf_writer_write(struct gguf_writer *w, int fd, struct err *err)
 {
-    struct strbuf head = STRBUF_INIT(64);
-    uint64_t at = 0;
-    strbuf_push(&head, "GGUF", 4);
-    push_u32(&head, 3);
-    push_u64(&head, w->n_tensors);
-    push_u64(&head, w->n_values);
-    int rc = write_all(fd, head.at, head.n, &at, err);
-    strbuf_fini(&head);
-    if (rc != 0 || write_all(fd, w->values.at, w->values.n, &at, err) != 0 ||
-        write_all(fd, w->table.at, w->table.n, &at, err) != 0 || write_padding(w, fd, &at, err) != 0)
-        return -1;
-    for (uint64_t i = 0; i < w->n_tensors; i++) {
-        const struct pending *t = &w->tensors[i];
-        rc = t->data ? write_all(fd, t->data, t->size_bytes, &at, err) : write_filled(t, fd, &at, err);
-        if (rc != 0 || write_padding(w, fd, &at, err) != 0)
-            return -1;
-    }
-    return 0;
+    struct file f = {fd, 0};
+    return gguf_writer_stream(w, write_all, &f, err);
 }

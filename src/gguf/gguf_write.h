@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Writing GGUF v3 files: values and tensors are collected, then written in one go. For tools and for made-up
-// models; what it is given comes from our own code, so broken promises (a key twice, a row that is no whole
-// number of blocks) are asserts. One thread.
+// Writing GGUF v3 files: values and tensors are collected, then written in one go. For converted and for
+// made-up models; what it is given comes from our own code, so broken promises (a key twice, a row that is no
+// whole number of blocks) are asserts. One thread.
 #pragma once
 
 #include "gguf/gguf.h"
 
 struct gguf_writer;
 
-// Fills buffer with bytes [begin, begin + n) of the tensor.
-typedef void gguf_fill_fn(void *arg, uint64_t begin, void *buffer, size_t n);
+// Fills buffer with bytes [begin, begin + n) of the tensor: whole blocks of its type.
+typedef int gguf_fill_fn(void *arg, uint64_t begin, void *buffer, size_t n, struct err *err);
+// Takes the next bytes of the file.
+typedef int gguf_sink_fn(void *user, const void *bytes, size_t n, struct err *err);
 
 // alignment: a power of two; 32 is the format's default, any other is written as general.alignment.
 struct gguf_writer *gguf_writer_new(uint32_t alignment);
@@ -25,6 +27,8 @@ void gguf_writer_set_array(struct gguf_writer *w, const char *key, enum gguf_typ
                            const void *elements, uint64_t count);
 void gguf_writer_set_strings(struct gguf_writer *w, const char *key, const struct slice *strings,
                              uint64_t count);
+// A value of a file that was read, as it is.
+void gguf_writer_copy(struct gguf_writer *w, const struct gguf_value *v);
 
 // data stays the caller's until gguf_writer_write(). ne has n_dims entries, ne[0] contiguous.
 void gguf_writer_add_tensor(struct gguf_writer *w, const char *name, int32_t type_id, uint32_t n_dims,
@@ -33,5 +37,8 @@ void gguf_writer_add_tensor(struct gguf_writer *w, const char *name, int32_t typ
 void gguf_writer_add_tensor_fill(struct gguf_writer *w, const char *name, int32_t type_id, uint32_t n_dims,
                                  const uint64_t *ne, gguf_fill_fn *fill, void *arg);
 
+uint64_t gguf_writer_file_bytes(const struct gguf_writer *w); // with what was added so far
+// Gives the whole file to the sink, in order. Ends with the first error of the sink or of a fill.
+int gguf_writer_stream(const struct gguf_writer *w, gguf_sink_fn *sink, void *user, struct err *err);
 // Writes the whole file at the start of fd. ERR_INTERNAL says why writing failed.
 int gguf_writer_write(struct gguf_writer *w, int fd, struct err *err);

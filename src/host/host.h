@@ -274,3 +274,22 @@ void host_plan_memory(struct host *h, const struct host_model *model, const stru
 // "block_count", "has_template", "template", "model_info" (all values but long arrays; `verbose`: all),
 // "tensors", memory plan coefficients.
 int host_read_card(int fd, bool verbose, char **json, struct err *err);
+
+// ---- Making a model file ----
+struct host_conversion_file {
+    const char *name; // "model.safetensors"
+    int fd;
+};
+struct host_conversion {
+    const struct host_conversion_file *files; // one GGUF file, or those of a checkpoint
+    size_t n_files;                           // at most CONVERT_MAX_FILES
+    const char *quantize;                     // "Q4_K_M"; "" keeps the precision
+    // Called on the caller's thread.
+    void *user;
+    int (*on_bytes)(void *user, struct slice bytes, struct err *err); // the next of the new file
+    void (*on_state)(void *user, const char *text, uint64_t done, uint64_t total);
+    bool (*is_cancelled)(void *user);
+};
+// Quantises or converts in a sandboxed child, which ends with the call. No bytes at all: the file has the
+// asked type already. ERR_CANCELLED; ERR_FORMAT and ERR_UNSUPPORTED say what is wrong with the files.
+int host_convert(const struct host_conversion *c, struct err *err);

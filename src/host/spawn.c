@@ -4,6 +4,7 @@
 // each other. Any thread.
 #include "host/spawn.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "frames/message.h"
 
 enum {
     NICE_SERVING = 5,
@@ -26,8 +28,8 @@ enum {
     OOM_SCORE = 500, // at least, and so much above the front's
     MAX_OOM_SCORE = 1000,
     SOCKET_FD = 3,
-    MODEL_FD = 4,
-    FREE_FD = 16,
+    FIRST_FILE_FD = 4,
+    FREE_FD = FIRST_FILE_FD + CONVERT_MAX_FILES, // above all that a child has
     MAX_ENVIRONMENT = 8
 };
 
@@ -43,7 +45,7 @@ static void filter_environment(char *out[MAX_ENVIRONMENT])
     out[n] = NULL;
 }
 
-static int start(struct child *out, int socket_fd, int model_fd, struct err *err)
+static int start(struct child *out, int socket_fd, const int *fds, size_t n_fds, struct err *err)
 {
     char *argv[] = {"drover", "runner", NULL}, *environment[MAX_ENVIRONMENT];
     posix_spawn_file_actions_t files;
@@ -56,8 +58,9 @@ static int start(struct child *out, int socket_fd, int model_fd, struct err *err
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&files, socket_fd, SOCKET_FD);
-    posix_spawn_file_actions_adddup2(&files, model_fd, MODEL_FD);
-    posix_spawn_file_actions_addclosefrom_np(&files, MODEL_FD + 1);
+    for (size_t i = 0; i < n_fds; i++)
+        posix_spawn_file_actions_adddup2(&files, fds[i], FIRST_FILE_FD + (int)i);
+    posix_spawn_file_actions_addclosefrom_np(&files, FIRST_FILE_FD + (int)n_fds);
     posix_spawnattr_init(&how);
     posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     posix_spawnattr_setsigmask(&how, &none);
@@ -88,17 +91,42 @@ static void raise_oom_score(pid_t pid)
     close(fd);
 }
 
+// Duplicates above what the child will have; -1 where it failed.
+static int move_away(const int *fds, size_t n, int *moved)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n; i++) {
+        moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FREE_FD);
+        rc = moved[i] < 0 ? -1 : rc;
+    }
+    return rc;
+}
+
+static void close_all(const int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
 int spawn_runner(struct child *out, int model_fd, struct err *err)
 {
-    int pair[2] = {-1, -1}, socket_fd = -1, file_fd = -1, rc = -1;
+    return spawn_runner_with(out, &model_fd, 1, err);
+}
+
+int spawn_runner_with(struct child *out, const int *fds, size_t n, struct err *err)
+{
+    int pair[2] = {-1, -1}, socket_fd = -1, files[CONVERT_MAX_FILES], rc = -1;
+    size_t n_files = 0;
+    assert(n <= CONVERT_MAX_FILES);
     *out = (struct child){.pid = -1, .process_fd = -1, .socket = -1};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 ||
         (socket_fd = fcntl(pair[1], F_DUPFD_CLOEXEC, FREE_FD)) < 0 ||
-        (file_fd = fcntl(model_fd, F_DUPFD_CLOEXEC, FREE_FD)) < 0) {
+        move_away(fds, n_files = n, files) != 0) {
         err_set(err, ERR_INTERNAL, "cannot start a model runner: %s", strerror(errno));
         goto out;
     }
-    if (start(out, socket_fd, file_fd, err) != 0)
+    if (start(out, socket_fd, files, n, err) != 0)
         goto out;
     out->process_fd = pidfd_open(out->pid, 0);
     if (out->process_fd < 0) {
@@ -112,13 +140,9 @@ int spawn_runner(struct child *out, int model_fd, struct err *err)
     pair[0] = -1;
     rc = 0;
 out:
-    for (int i = 0; i < 2; i++)
-        if (pair[i] >= 0)
-            close(pair[i]);
-    if (socket_fd >= 0)
-        close(socket_fd);
-    if (file_fd >= 0)
-        close(file_fd);
+    close_all(pair, 2);
+    close_all(&socket_fd, 1);
+    close_all(files, n_files);
     return rc;
 }
 

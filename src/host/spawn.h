@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -17,6 +18,8 @@ struct child {
 // stderr, an empty environment, a process group of its own (Ctrl-C is for the front), and a raised OOM score.
 // model_fd stays the caller's.
 int spawn_runner(struct child *out, int model_fd, struct err *err);
+// The same with n files, on 4 and following; n is at most CONVERT_MAX_FILES.
+int spawn_runner_with(struct child *out, const int *fds, size_t n, struct err *err);
 // Nice values as DESIGN "Threads" has them. A load starts lower only where it can be raised again.
 void spawn_set_loading(const struct child *c);
 void spawn_set_serving(const struct child *c);

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -21,6 +22,7 @@
 #include "frames/pack.h"
 #include "frames/wire.h"
 #include "gguf/gguf.h"
+#include "runner/conversion.h"
 #include "runner/sandbox.h"
 
 enum { SOCKET_FD = 3, MODEL_FD = 4, PAUSE_BYTES = 1 << 20 };
@@ -206,6 +208,22 @@ static int on_read_card(struct runner *r, const struct wire_message *m)
     return rc;
 }
 
+static int on_convert(struct runner *r, const struct wire_message *m)
+{
+    struct convert_order o;
+    struct err why = {0};
+    int rc = convert_order_decode(&o, m->bytes, m->n, &r->err);
+    if (rc == 0 && r->is_open)
+        rc = err_set(&r->err, ERR_FORMAT, "opened twice");
+    r->is_open = true;
+    if (rc == 0) {
+        bool is_made = sandbox_enter(&why) == 0 && conversion_run(&r->wire, &o, &why) == 0;
+        rc = is_made ? wire_push(&r->wire, FRAME_DONE, 0, "", 0, &r->err) : push_failure(r, &why);
+    }
+    free(o.names);
+    return rc;
+}
+
 // ---- Serving ----
 static void on_event(void *user, const struct event *e)
 {
@@ -270,6 +288,8 @@ static int on_message(struct runner *r, const struct wire_message *m)
         return on_load(r, m);
     case FRAME_READ_CARD:
         return on_read_card(r, m);
+    case FRAME_CONVERT:
+        return on_convert(r, m);
     case FRAME_SUBMIT:
         return on_submit(r, m);
     case FRAME_CANCEL:

@@ -12,6 +12,7 @@
 #include "base/options.h"
 #include "host/host.h"
 #include "json/writer.h"
+#include "server/conversion.h"
 #include "server/fields.h"
 #include "server/ollama.h"
 #include "server/transfer.h"
@@ -22,7 +23,7 @@ enum { MAX_LAYER_BYTES = 4 << 20 };
 
 struct create {
     struct chore *chore;
-    char *name, *from, *requires;
+    char *name, *from, *requires, *quantize;               // quantize: "" keeps the weights as they are
     const json_t *files, *parameters, *messages, *license; // borrowed from the body
     struct slice template_text, system;
     bool insecure;
@@ -61,9 +62,8 @@ static void check_files(struct fields *f, const json_t *files)
 
 static void refuse_unsupported(struct fields *f)
 {
-    static const char *const names[] = {"adapters",       "draft_files", "quantize", "quantization",
-                                        "draft_quantize", "renderer",    "parser",   "remote_host",
-                                        "info",           "modelfile",   "path"};
+    static const char *const names[] = {"adapters",    "draft_files", "draft_quantize", "renderer", "parser",
+                                        "remote_host", "info",        "modelfile",      "path"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         const json_t *value = fields_find(f, names[i]);
         if (value && !fields_is_empty(value))
@@ -75,6 +75,7 @@ static int read_body(struct create *c, const json_t *body, struct err *err)
 {
     struct fields f = fields_open(body, "CreateRequest", err);
     struct slice name = slice_of(""), model = slice_of(""), from = slice_of(""), requires = slice_of("");
+    struct slice quantize = slice_of(""), quantization = slice_of("");
     bool streams = true;
     fields_text(&f, "name", &name);
     fields_text(&f, "model", &model);
@@ -85,6 +86,8 @@ static int read_body(struct create *c, const json_t *body, struct err *err)
     fields_text(&f, "template", &c->template_text);
     fields_text(&f, "system", &c->system);
     fields_text(&f, "requires", &requires);
+    fields_text(&f, "quantization", &quantization); // its old name
+    fields_text(&f, "quantize", &quantize);
     c->files = fields_object(&f, "files", "map[string]string");
     c->parameters = fields_object(&f, "parameters", "map[string]interface {}");
     c->messages = fields_array(&f, "messages", "[]api.Message");
@@ -94,6 +97,8 @@ static int read_body(struct create *c, const json_t *body, struct err *err)
     if (requires.n && requires.at[0] == 'v')
     requires = slice_make(requires.at + 1, requires.n - 1);
     c->requires = xstrndup(requires.at, requires.n);
+    quantize = quantize.n ? quantize : quantization;
+    c->quantize = xstrndup(quantize.at, quantize.n);
     struct model_name parsed;
     if (!f.failed && name_parse(&parsed, c->name, err) != 0)
         f.failed = true;
@@ -312,6 +317,8 @@ static int create(struct create *c, struct err *err)
         return err_set(err, ERR_INVALID, "'from' and 'files' together are not supported by this server");
     c->draft = draft_new(c->chore->app->store);
     int rc = c->from[0] ? begin_from_model(c, err) : begin_from_file(c, err);
+    if (rc == 0 && c->quantize[0])
+        rc = conversion_quantize(c->chore, c->draft, c->quantize, err);
     if (rc != 0 || put_layers(c, err) != 0)
         return -1;
     tell_layers(c);
@@ -334,6 +341,7 @@ static void run(struct chore *chore)
     free(c.name);
     free(c.from);
     free(c.requires);
+    free(c.quantize);
 }
 
 void ollama_create(struct app *app, struct http_request *r)

@@ -358,6 +358,11 @@ int blob_writer_commit(struct blob_writer *w, struct pins *pins, char digest[BLO
     return rc;
 }
 
+int blob_writer_fd(const struct blob_writer *w)
+{
+    return w->fd;
+}
+
 void blob_writer_drop(struct blob_writer *w)
 {
     if (w == NULL)

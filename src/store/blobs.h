@@ -35,6 +35,7 @@ int blob_writer_commit(struct blob_writer *w, struct pins *pins, char digest[BLO
                        struct err *err);
 // What was pushed has this digest, so far. For who must compare before committing.
 void blob_writer_digest(const struct blob_writer *w, char digest[BLOB_DIGEST_BYTES]);
+int blob_writer_fd(const struct blob_writer *w); // the unfinished file; stays the writer's
 void blob_writer_drop(struct blob_writer *w);
 struct blob_settling {
     const char *directory, *digest;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "json/writer.h"
@@ -33,6 +34,7 @@ struct draft {
     struct layer *layers;
     size_t n;
     json_t *config;
+    struct blob_writer *weights; // being made; NULL: none
 };
 
 struct draft *draft_new(struct store *s)
@@ -51,6 +53,7 @@ void draft_free(struct draft *d)
     for (size_t i = 0; i < d->n; i++)
         free(d->layers[i].from);
     free(d->layers);
+    blob_writer_drop(d->weights);
     pins_free(d->pins);
     json_decref(d->config);
     free(d);
@@ -224,6 +227,68 @@ int draft_set_weights(struct draft *d, const char *digest, const char *card_json
     return rc;
 }
 
+// ---- Weights that are made here ----
+
+int draft_weights_open(struct draft *d, struct err *err)
+{
+    return blob_writer_open(&d->weights, store_directory(d->store), err);
+}
+
+int draft_weights_push(struct draft *d, struct slice bytes, struct err *err)
+{
+    return blob_writer_push(d->weights, bytes, err);
+}
+
+int draft_weights_fd(const struct draft *d)
+{
+    return blob_writer_fd(d->weights);
+}
+
+// The first layer, whether it is there already or not.
+static struct layer *weights_layer(struct draft *d)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (is_kind(&d->layers[i], "model"))
+            return &d->layers[i];
+    add_layer(d, "");
+    memmove(d->layers + 1, d->layers, (d->n - 1) * sizeof d->layers[0]);
+    d->layers[0] = (struct layer){0};
+    snprintf(d->layers[0].type, sizeof d->layers[0].type, "%smodel", type_prefix);
+    return &d->layers[0];
+}
+
+int draft_weights_commit(struct draft *d, const char *card_json, struct err *err)
+{
+    char digest[BLOB_DIGEST_BYTES];
+    struct stat st;
+    bool is_new = false;
+    struct blob_writer *writer = d->weights;
+    json_t *card = json_parse(slice_of(card_json), err);
+    if (card == NULL)
+        return -1;
+    d->weights = NULL;
+    int rc = fstat(blob_writer_fd(writer), &st);
+    if (rc != 0)
+        err_set(err, ERR_INTERNAL, "the new weights cannot be looked at");
+    if (rc == 0)
+        rc = blob_writer_commit(writer, d->pins, digest, &is_new, err);
+    else
+        blob_writer_drop(writer);
+    if (rc == 0) {
+        struct layer *l = weights_layer(d);
+        free(l->from);
+        l->from = NULL;
+        memcpy(l->digest, digest, sizeof digest);
+        l->size_bytes = (uint64_t)st.st_size;
+        l->is_new = is_new;
+        if (json_object_get(d->config, "model_family") == NULL)
+            fill_config(d->config, card);
+        json_object_set(d->config, "file_type", json_object_get(card, "file_type"));
+    }
+    json_decref(card);
+    return rc;
+}
+
 // ---- Layers of text ----
 
 int draft_put(struct draft *d, const char *kind, struct slice bytes, struct err *err)
@@ -260,6 +325,14 @@ char *draft_read(const struct draft *d, const char *kind, struct err *err)
 json_t *draft_config(struct draft *d)
 {
     return d->config;
+}
+
+const char *draft_find_layer(const struct draft *d, const char *kind)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (is_kind(&d->layers[i], kind))
+            return d->layers[i].digest;
+    return NULL;
 }
 
 size_t draft_count_layers(const struct draft *d)

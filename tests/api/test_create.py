@@ -107,7 +107,6 @@ def test_blobs_of_the_replaced_model_go(made, tmp_path):
     ({"model": "x", "files": {"x.gguf": digest(b"no model")}}, 400, "supplied file was not in GGUF format"),
     ({"model": "x", "files": {"x.txt": digest(b"no model")}}, 400, "unknown type"),
     ({"model": "x", "from": "tiny", "adapters": {"a": digest(b"")}}, 400, "adapters: not supported by this server"),
-    ({"model": "x", "from": "tiny", "quantize": "Q4_0"}, 400, "quantize: not supported by this server"),
     ({"model": "x", "from": "tiny", "renderer": "qwen"}, 400, "renderer: not supported by this server"),
     ({"model": "x", "from": "tiny", "template": "{{ .Nope"}, 400, "template error: template: :1: unclosed action"),
     ({"model": "x", "from": "tiny", "license": 5}, 400, "license: expected a string or an array of strings"),

@@ -7,11 +7,12 @@
 
 static const float weights[64] = {1.5f, -2.0f, 3.25f};
 
-static void fill_counting(void *arg, uint64_t begin, void *buffer, size_t n)
+static int fill_counting(void *arg, uint64_t begin, void *buffer, size_t n, struct err *err)
 {
     for (size_t i = 0; i < n; i++)
         ((unsigned char *)buffer)[i] = (unsigned char)((begin + i) * 7);
     *(uint64_t *)arg += n;
+    return 0;
 }
 
 static int write_good(uint32_t alignment, uint64_t *n_filled)

@@ -17,6 +17,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "convert/convert.h"
 #include "gguf/gguf.h"
 
 struct gguf {
@@ -258,4 +259,9 @@ void engine_read_stats(const struct engine *e, struct engine_stats *out)
         out->n_running++;
         out->kv_tokens_used += sequence_of(node)->n_generated;
     }
+}
+
+int convert_run(const struct convert_job *job, const struct convert_output *out, struct err *err)
+{
+    return err_set(err, ERR_UNSUPPORTED, "the double converts nothing");
 }

@@ -390,6 +390,11 @@ int host_read_card(int fd, bool verbose, char **json, struct err *err)
     return 0;
 }
 
+int host_convert(const struct host_conversion *c, struct err *err)
+{
+    return err_set(err, ERR_UNSUPPORTED, "the double converts nothing");
+}
+
 // ---- The test's side ----
 void fake_host_set(struct host *h, const struct fake_script *script)
 {

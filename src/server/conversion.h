@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+// Weights made of other weights while a model is created: a chore's client hears of the progress, and ends
+// the work by leaving.
+#pragma once
+
+#include "server/chore.h"
+#include "store/draft.h"
+
+// The draft's weights with fewer bits, in their place. `type` as "Q4_K_M".
+int conversion_quantize(struct chore *c, struct draft *d, const char *type, struct err *err);
