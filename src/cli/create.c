@@ -27,7 +27,7 @@ enum { PATH_BYTES = 4096, MAX_MODELFILE_BYTES = 64 << 20, MAX_BODY_BYTES = 64 <<
 
 const struct args_flag cli_create_flags[] = {
     {"file", 'f', ARGS_TEXT, "FILE", "the Modelfile; else ./Modelfile, else FROM ."},
-    {"quantize", 'q', ARGS_TEXT, "TYPE", "quantize the weights (if the server can)"},
+    {"quantize", 'q', ARGS_TEXT, "TYPE", "write weights of F32, F16 or BF16 as TYPE: Q4_K_M, Q8_0, ..."},
     {"draft-quantize", 0, ARGS_TEXT, "TYPE", "quantize the draft model (if the server can)"},
     {"experimental", 0, ARGS_SWITCH, NULL, "not here: refused"},
     {NULL},

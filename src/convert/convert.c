@@ -21,7 +21,7 @@ int convert_run(const struct convert_job *job, const struct convert_output *out,
     if (job->quantize[0] != 0) {
         recipe = recipe_find(job->quantize);
         if (recipe == NULL)
-            return err_set(err, ERR_FORMAT, "unsupported quantization type %s - supported types are %s",
+            return err_set(err, ERR_INVALID, "unsupported quantization type %s - supported types are %s",
                            job->quantize, recipe_names());
     }
     if (job->n_files == 1 && is_gguf(job->files[0].fd) && recipe != NULL)

@@ -29,6 +29,6 @@ struct convert_output {
     int (*tell)(void *user, const char *text, uint64_t done, uint64_t total, struct err *err);
 };
 
-// Nothing is pushed when the file has the asked type already. ERR_FORMAT says what of a file is broken or
-// cannot be converted, ERR_UNSUPPORTED names what is not supported. One thread calls it.
+// Nothing is pushed when the file has the asked type already. ERR_FORMAT says what of a file is broken,
+// ERR_UNSUPPORTED names what is not supported, ERR_INVALID what was asked for and cannot be. One thread calls it.
 int convert_run(const struct convert_job *job, const struct convert_output *out, struct err *err);

@@ -32,7 +32,7 @@ static int read_file_type(const struct gguf *g, const struct recipe **out, struc
     file_type = file_type == UINT32_MAX ? file_type_of_largest(g) : file_type & ~(uint32_t)FILE_TYPE_GUESSED;
     *out = recipe_of_file_type(file_type);
     if (*out == NULL || !recipe_is_float(*out))
-        return err_set(err, ERR_FORMAT, "quantization is only supported for F16, BF16 and F32 models");
+        return err_set(err, ERR_INVALID, "quantization is only supported for F16, BF16 and F32 models");
     return 0;
 }
 

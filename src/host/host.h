@@ -291,5 +291,5 @@ struct host_conversion {
     bool (*is_cancelled)(void *user);
 };
 // Quantises or converts in a sandboxed child, which ends with the call. No bytes at all: the file has the
-// asked type already. ERR_CANCELLED; ERR_FORMAT and ERR_UNSUPPORTED say what is wrong with the files.
+// asked type already. ERR_CANCELLED; ERR_FORMAT, ERR_UNSUPPORTED and ERR_INVALID say what is wrong.
 int host_convert(const struct host_conversion *c, struct err *err);
