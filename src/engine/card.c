@@ -11,7 +11,7 @@
 
 // Measured with glibc: program, libraries and their heap, and per entry the tokenizer's tables with what the
 // sampler keeps of the vocabulary.
-enum { PROCESS_BYTES = 10 << 20, BYTES_PER_TOKEN = 40, BYTES_PER_MERGE = 25 };
+enum { PROCESS_BYTES = 10 << 20, BYTES_PER_TOKEN = 50, BYTES_PER_MERGE = 25 };
 
 static uint64_t process_bytes(const struct gguf *g, const struct hparams *h)
 {

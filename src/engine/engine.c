@@ -59,6 +59,7 @@ static int load_text(struct engine *e, const struct gguf *g, struct err *err)
     for (uint32_t id = 0; id < n_vocab; id++)
         if (id >= n_tokens || tokenizer_is_unused(e->tokenizer, id))
             e->banned[e->n_banned++] = id;
+    e->pieces = pieces_new(e->tokenizer);
     return 0;
 }
 
@@ -134,6 +135,7 @@ void engine_close(struct engine *e)
     decoder_free(e->decoder);
     kvcache_fini(&e->cache);
     weights_fini(&e->weights);
+    pieces_free(e->pieces);
     tokenizer_free(e->tokenizer);
     template_free(e->template);
     template_free(e->tool_template);
@@ -175,6 +177,8 @@ static void replay(struct engine *e, struct seq *s, const struct request *r)
         s->n_generated++;
         output_push(&s->output, piece_of(e, s, sample.token_id), &sample, &e->text, &released);
         output_drop_released(&s->output, released);
+        if (s->matcher != NULL && !matcher_push_token(s->matcher, e->tokenizer, sample.token_id))
+            err_set(&s->error, ERR_INTERNAL, "the replayed answer does not fit its format");
     }
 }
 
@@ -221,6 +225,21 @@ static int check_biases(const struct engine *e, struct seq *s)
     return 0;
 }
 
+// What the answer must be, if the request says so.
+static int set_constraint(struct seq *s, const struct request *r)
+{
+    struct constraint_spec spec = {.format = slice_of(r->format_json),
+                                   .think_begin = slice_of(s->reply.opening),
+                                   .think_end = slice_of(s->reply.closing),
+                                   .in_thinking = s->reply.in_thinking};
+    if (r->format_json == NULL)
+        return 0;
+    if (constraint_new(&s->constraint, &spec, &s->error) != 0)
+        return err_prefix(&s->error, "invalid format");
+    s->matcher = matcher_new(constraint_grammar(s->constraint));
+    return 0;
+}
+
 void engine_submit(struct engine *e, const struct request *r)
 {
     if (r->task == TASK_EMBED) {
@@ -244,7 +263,7 @@ void engine_submit(struct engine *e, const struct request *r)
     s->n_truncated = prompt.n_truncated;
     s->reply = prompt.reply;
     s->n_prompt = (uint32_t)s->tokens.n;
-    if (check_biases(e, s) != 0)
+    if (check_biases(e, s) != 0 || set_constraint(s, r) != 0)
         return;
     if (r->n_replay_ids + s->tokens.n > s->limit)
         err_set(&s->error, ERR_INTERNAL, "the replayed answer does not fit the context");
@@ -403,11 +422,24 @@ static void finish(struct engine *e, struct seq *s, enum done_reason reason, eng
     send_done(e, s, reason, on_event, user);
 }
 
+// The grammar allows what no token of the vocabulary says.
+static void fail_token(struct engine *e, struct seq *s, engine_event_fn *on_event, void *user)
+{
+    struct event event = {.kind = EVENT_ERROR, .request_id = s->request_id};
+    err_set(&event.error, ERR_INTERNAL, "the model's vocabulary cannot write what the format demands next");
+    on_event(user, &event);
+    engine_remove_seq(e, s);
+}
+
 // What a newly sampled token means for its sequence. False: it has ended and is gone.
 static bool take_token(struct engine *e, struct seq *s, engine_event_fn *on_event, void *user)
 {
     uint32_t id = s->sample.token_id;
     size_t n_released;
+    if (id == TOKEN_NONE) {
+        fail_token(e, s, on_event, user);
+        return false;
+    }
     s->n_generated++;
     e->stats.n_generated_tokens++;
     if (s->first_token_ns == 0)
@@ -417,16 +449,21 @@ static bool take_token(struct engine *e, struct seq *s, engine_event_fn *on_even
         return false;
     }
     tokens_push(&s->tokens, id);
+    if (s->matcher != NULL)
+        matcher_push_token(s->matcher, e->tokenizer, id); // it may come: the sampler has asked
     strbuf_reset(&e->text);
     bool stopped = output_push(&s->output, piece_of(e, s, id), &s->sample, &e->text, &n_released);
     send_tokens(e, s, &id, n_released, on_event, user);
     bool is_full = (s->params.num_predict > 0 && s->n_generated >= (uint32_t)s->params.num_predict) ||
                    s->tokens.n >= s->limit;
+    bool is_over = s->matcher != NULL && matcher_must_end(s->matcher);
     if (stopped)
         send_done(e, s, DONE_STOP, on_event, user);
+    else if (is_over)
+        finish(e, s, DONE_STOP, on_event, user);
     else if (is_full)
         finish(e, s, DONE_LENGTH, on_event, user);
-    return !stopped && !is_full;
+    return !stopped && !is_over && !is_full;
 }
 
 // ---- The step ----
@@ -442,7 +479,10 @@ static void draw(struct engine *e, struct seq *s, uint32_t logit_row, int thread
                               .banned = e->banned,
                               .n_banned = e->n_banned,
                               .biases = s->biases,
-                              .n_biases = s->n_biases};
+                              .n_biases = s->n_biases,
+                              .matcher = s->matcher,
+                              .pieces = e->pieces,
+                              .tokenizer = e->tokenizer};
     sampler_draw(e->kernels, &e->scratch[thread_i], &in, &s->sample);
 }
 

@@ -9,6 +9,7 @@
 #include "engine/sampler.h"
 #include "engine/seq.h"
 #include "model/decoder.h"
+#include "text/pieces.h"
 
 enum {
     ENGINE_MAX_PREFILL = 512,         // prompt tokens of one step when nobody decodes
@@ -50,6 +51,7 @@ struct engine {
     struct template_traits traits;  // of `template`
     struct reply_spec reply;        // of `template`
     uint32_t *banned, n_banned;     // padding entries of the vocabulary
+    struct pieces *pieces;          // its tokens, for masks of grammars
     struct list seqs;               // in order of admission
     uint32_t n_seqs;
     struct list embeddings;

@@ -258,11 +258,11 @@ static size_t select_top_p_of_all(struct sampler_scratch *s, const struct sample
     }
 }
 
-static uint32_t choose(const struct kernels *kn, struct sampler_scratch *s, const struct sample_input *in)
+static uint32_t choose(const struct kernels *kn, struct sampler_scratch *s, const struct sample_input *in,
+                       double u)
 {
     const struct params *p = in->params;
     struct candidate *c = s->candidates;
-    double u = sampler_uniform(p->seed, in->index);
     bool is_typical =
         p->typical_p > 0 && p->typical_p<1, has_k = p->top_k> 0 && (uint32_t)p->top_k < in->n_vocab;
     size_t n;
@@ -287,6 +287,44 @@ static uint32_t choose(const struct kernels *kn, struct sampler_scratch *s, cons
     return draw(c, n, u);
 }
 
+// ---- Grammars ----
+
+static bool may_come(const struct sample_input *in, uint32_t id)
+{
+    if (tokenizer_is_eog(in->tokenizer, id))
+        return !in->params->ignore_eos && matcher_may_end(in->matcher);
+    return matcher_takes_token(in->matcher, in->tokenizer, id);
+}
+
+// Leaves the logits of what may come.
+static void apply_mask(const struct sample_input *in)
+{
+    const uint64_t *bits = matcher_mask(in->matcher, in->pieces);
+    bool may_end = !in->params->ignore_eos && matcher_may_end(in->matcher);
+    for (uint32_t id = 0; id < in->n_vocab; id++) {
+        bool may = id < in->pieces->n_vocab && (bits[id / 64] >> (id % 64) & 1);
+        if (!may && !(may_end && tokenizer_is_eog(in->tokenizer, id)))
+            in->logits[id] = -INFINITY;
+    }
+}
+
+// The second of two numbers that one index gives.
+static double second_uniform(const struct sample_input *in)
+{
+    return sampler_uniform(in->params->seed ^ 0x5851F42D4C957F2Du, in->index);
+}
+
+static uint32_t choose_allowed(const struct kernels *kn, struct sampler_scratch *s,
+                               const struct sample_input *in)
+{
+    uint32_t id = choose(kn, s, in, sampler_uniform(in->params->seed, in->index));
+    if (in->matcher == NULL || may_come(in, id))
+        return id;
+    apply_mask(in);
+    id = choose(kn, s, in, second_uniform(in));
+    return may_come(in, id) ? id : TOKEN_NONE;
+}
+
 void sampler_draw(const struct kernels *kn, struct sampler_scratch *s, const struct sample_input *in,
                   struct sample *out)
 {
@@ -308,8 +346,8 @@ void sampler_draw(const struct kernels *kn, struct sampler_scratch *s, const str
     apply_penalties(in, s);
     for (uint32_t i = 0; i < in->n_banned; i++)
         in->logits[in->banned[i]] = -INFINITY;
-    out->token_id = choose(kn, s, in);
-    if (raw != NULL)
+    out->token_id = choose_allowed(kn, s, in);
+    if (raw != NULL && out->token_id != TOKEN_NONE)
         out->logprob = (float)((double)raw[out->token_id] - log_sum);
     free(raw);
 }

@@ -2,6 +2,10 @@
 // From logits to a token. The chain, in this order: penalties, top_k, typical_p, top_p, min_p, temperature,
 // draw. Ties go to the lower id. Random numbers are a function of (seed, index of the token in the answer),
 // so that a stream can be taken up again anywhere. No math library: results are the same on every machine.
+//
+// With a grammar a token is drawn as without one. Only when it may not come, the logits of all that may not
+// are taken out and another one is drawn, with a random number of its own. So the cost of a mask is paid
+// where the grammar and the model disagree, and what it says never depends on what was worked out before.
 #pragma once
 
 #include <stddef.h>
@@ -10,6 +14,7 @@
 #include "base/params.h"
 #include "compute/compute.h"
 #include "frames/request.h"
+#include "text/matcher.h"
 
 struct sample_logprob {
     uint32_t token_id;
@@ -17,8 +22,8 @@ struct sample_logprob {
 };
 
 struct sample {
-    uint32_t token_id;
-    float logprob; // of the raw distribution; when params.logprobs
+    uint32_t token_id; // TOKEN_NONE: the vocabulary has no token that may come
+    float logprob;     // of the raw distribution; when params.logprobs
     uint32_t n_top;
     struct sample_logprob top[PARAMS_MAX_TOP_LOGPROBS]; // best first
 };
@@ -34,6 +39,10 @@ struct sample_input {
     uint32_t n_banned;
     const struct logit_bias *biases; // added first; the log-probabilities told are those without them
     size_t n_biases;
+    // The answer must be a text of a grammar: where it stands; NULL: free.
+    struct matcher *matcher;
+    const struct pieces *pieces;
+    const struct tokenizer *tokenizer;
 };
 
 // Scratch of one thread; grows once to the size of the vocabulary.

@@ -38,6 +38,8 @@ void seq_free(struct seq *s)
     tokens_fini(&s->tokens);
     free(s->pages);
     output_fini(&s->output);
+    matcher_free(s->matcher);
+    constraint_free(s->constraint);
     strbuf_fini(&s->rendered);
     free(s);
 }

@@ -11,6 +11,8 @@
 #include "engine/output.h"
 #include "frames/event.h"
 #include "frames/request.h"
+#include "text/constraint.h"
+#include "text/matcher.h"
 #include "text/reply.h"
 #include "text/tokenizer.h"
 
@@ -41,6 +43,8 @@ struct seq {
     struct err error; // set: the request failed before it ran
     struct output output;
     struct reply_spec reply;            // how the answer is to be read
+    struct constraint *constraint;      // what the answer must be; NULL: free
+    struct matcher *matcher;            // where the answer stands in it
     int64_t started_ns, first_token_ns; // 0: not yet
     // of the step being made
     uint32_t n_columns, first_column, logit_row;

@@ -84,6 +84,9 @@ struct request {
     size_t n_stops;
     struct logit_bias *biases; // at most REQUEST_MAX_BIASES
     size_t n_biases;
+    // What the answer, without its thinking, must be: "json" in its quotes (any object), or a JSON Schema
+    // (text/ schema.h); NULL: free.
+    char *format_json;
     int64_t now_s; // the clock of strftime_now
 };
 

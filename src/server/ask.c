@@ -13,6 +13,7 @@
 #include "base/options.h"
 #include "server/knobs.h"
 #include "server/tools.h"
+#include "text/constraint.h"
 
 void ask_fini(struct ask *a)
 {
@@ -21,6 +22,7 @@ void ask_fini(struct ask *a)
     json_decref(a->tools);
     json_decref(a->options);
     json_decref(a->context);
+    json_decref(a->format);
     json_decref(a->inputs);
     json_decref(a->biases);
     free(a->model);
@@ -130,13 +132,26 @@ void ask_read_keep_alive(struct ask *a, struct fields *f)
     }
 }
 
+void ask_set_format(struct ask *a, struct fields *f, const char *name, const json_t *format)
+{
+    char *text = json_dumps(format, JSON_COMPACT | JSON_ENCODE_ANY);
+    struct constraint *c;
+    struct err why = {0};
+    json_decref(a->format);
+    a->format = json_incref((json_t *)format);
+    if (constraint_new(&c, &(struct constraint_spec){.format = slice_of(text)}, &why) != 0)
+        err_set(fields_fail(f), ERR_INVALID, "invalid %s: %s", name, why.message);
+    constraint_free(c);
+    free(text);
+}
+
 static void read_format(struct ask *a, struct fields *f)
 {
     const json_t *v = fields_find(f, "format");
     if (!v || (json_is_string(v) && json_string_length(v) == 0))
         return;
     if (json_is_object(v) || (json_is_string(v) && strcmp(json_string_value(v), "json") == 0)) {
-        a->needs |= NEED_FORMAT;
+        ask_set_format(a, f, "format", v);
         return;
     }
     char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);

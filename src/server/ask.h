@@ -18,7 +18,6 @@ enum ask_need {
     NEED_INSERT = 1 << 1,   // suffix
     NEED_VISION = 1 << 2,   // images
     NEED_THINKING = 1 << 3, // think: the model must know how
-    NEED_FORMAT = 1 << 4,
 };
 
 // Whether the model calls a tool: as it likes, never, or in any case.
@@ -55,6 +54,7 @@ struct ask {
     bool one_call;          // at most one call in an answer
     json_t *options;        // Ollama's names (knobs.h), or NULL
     json_t *context;        // array of ids, or NULL
+    json_t *format;         // "json" or a JSON Schema that the answer must fit, or NULL
     bool has_keep_alive;
     int64_t keep_alive_ns; // negative: for ever
     bool logprobs;
@@ -73,6 +73,8 @@ void ask_read_stream(struct ask *a, struct fields *f, bool by_default);
 void ask_read_ollama(struct ask *a, struct fields *f);
 void ask_read_keep_alive(struct ask *a, struct fields *f);
 void ask_read_options(struct ask *a, struct fields *f);
+// What the answer must fit, checked: ERR_INVALID names what of the schema cannot be enforced, after `name`.
+void ask_set_format(struct ask *a, struct fields *f, const char *name, const json_t *format);
 // An array of token ids into a->context; true when it is there.
 bool ask_read_ids(struct ask *a, struct fields *f, const char *name);
 // Notes one such name.

@@ -49,11 +49,7 @@ int build_check(const struct ask *a, const struct stored_model *m, const struct 
         return err_set(err, ERR_INVALID, "\"%s\" does not support thinking", a->model);
     if (verb && !models_can_complete(m, NULL))
         return err_set(err, ERR_INVALID, "\"%s\" does not support %s", a->model, verb);
-    if (check_capabilities(m, traits, a->needs, err) != 0)
-        return -1;
-    if (a->needs & NEED_FORMAT)
-        return err_set(err, ERR_INVALID, "drover does not support \"format\" yet");
-    return 0;
+    return check_capabilities(m, traits, a->needs, err);
 }
 
 static json_t *parse_layer(const char *text, const char *what, const struct stored_model *m, struct err *err)
@@ -199,6 +195,8 @@ struct request *build_request(const struct ask *a, const struct stored_model *m,
     set_context(r, a->context);
     set_inputs(r, a);
     set_biases(r, a);
+    if (a->format)
+        r->format_json = json_dumps(a->format, JSON_COMPACT | JSON_ENCODE_ANY);
     if (a->task != TASK_EMBED && a->task != TASK_DETOKENIZE)
         set_prompt(r, a, m, stored);
     if (r->kind == PROMPT_MESSAGES && !r->messages_json)

@@ -64,10 +64,6 @@ static void refuse_unhonoured(struct fields *f)
     if (modalities && !is_text)
         err_set(fields_fail(f), ERR_INVALID,
                 "drover does not support \"modalities\" other than [\"text\"] yet");
-    const json_t *format = fields_find(f, "response_format");
-    if (format && !slice_is(json_slice(json_object_get(format, "type")), "text"))
-        err_set(fields_fail(f), ERR_INVALID,
-                "drover does not support \"response_format\" other than {\"type\": \"text\"} yet");
 }
 
 // ---- Parameters ----
@@ -164,6 +160,28 @@ void openai_read_stream_options(struct ask *a, struct fields *f)
     f->failed |= s.failed;
 }
 
+void openai_read_format(struct ask *a, struct fields *f, const char *name, const json_t *format, bool inner)
+{
+    struct slice type = json_slice(json_object_get(format, "type"));
+    const json_t *holder = inner ? json_object_get(format, "json_schema") : format;
+    const json_t *schema = json_object_get(holder, "schema");
+    if (!format || slice_is(type, "text"))
+        return;
+    if (slice_is(type, "json_object")) {
+        json_t *any = json_string("json");
+        ask_set_format(a, f, name, any);
+        json_decref(any);
+    } else if (slice_is(type, "json_schema") && schema && !json_is_null(schema)) {
+        ask_set_format(a, f, name, schema);
+    } else if (slice_is(type, "json_schema")) {
+        err_set(fields_fail(f), ERR_INVALID, "%s needs a schema: %s", name,
+                inner ? "\"json_schema\": {\"schema\": {...}}" : "\"schema\": {...}");
+    } else {
+        err_set(fields_fail(f), ERR_INVALID, "%s.type must be \"text\", \"json_object\" or \"json_schema\"",
+                name);
+    }
+}
+
 void openai_read_common(struct ask *a, struct fields *f)
 {
     int64_t seed = 0;
@@ -181,6 +199,8 @@ void openai_read_common(struct ask *a, struct fields *f)
     read_number(a, f, "top_p", true);
     read_number(a, f, "frequency_penalty", false);
     read_number(a, f, "presence_penalty", false);
+    openai_read_format(a, f, "response_format", fields_object(f, "response_format", "openai.ResponseFormat"),
+                       true);
     refuse_unhonoured(f);
     fields_accept(f, labels);
 }

@@ -22,6 +22,9 @@ void openai_read_tool_choice(struct ask *a, struct fields *f, const char *named_
 // which is told if it was asked for otherwise.
 void openai_read_strict(struct ask *a, struct fields *f, const char *label);
 void openai_read_stream_options(struct ask *a, struct fields *f);
+// What the answer must fit: {"type": "text" | "json_object" | "json_schema"}; `inner`: the schema is a member
+// of the member "json_schema" (as in chats), else of `format` itself. NULL: absent.
+void openai_read_format(struct ask *a, struct fields *f, const char *name, const json_t *format, bool inner);
 // "id", "object", "created", "model", "system_fingerprint": the first members of every reply.
 void openai_write_head(struct json_writer *w, const struct generation *g, const char *id_prefix,
                        const char *object);

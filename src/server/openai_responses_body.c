@@ -242,8 +242,8 @@ static void read_text(struct ask *a, struct fields *f)
 {
     const json_t *text = fields_object(f, "text", "openai.ResponsesText");
     const json_t *format = json_object_get(text, "format"), *verbosity = json_object_get(text, "verbosity");
-    if (json_is_object(format) && !slice_is(json_slice(json_object_get(format, "type")), "text"))
-        a->needs |= NEED_FORMAT;
+    if (format && !json_is_null(format))
+        openai_read_format(a, f, "text.format", format, false);
     if (verbosity && !json_is_null(verbosity) && !slice_is(json_slice(verbosity), "medium"))
         refuse(f, "verbosity");
 }

@@ -89,7 +89,7 @@ def test_errors_reach_the_client(client):
         (lambda: client.chat("nope", ASK), 404, "model 'nope' not found"),
         (lambda: client.show("nope"), 404, "model 'nope:latest' not found"),
         (lambda: client.chat(MODEL, ASK, tools=[{"type": "function", "function": {"name": "f"}}]), 400, "does not support tools"),
-        (lambda: client.chat(MODEL, ASK, format="json"), 400, "format"),
+        (lambda: client.chat(MODEL, ASK, format={"type": "array", "uniqueItems": True}), 400, "invalid format: #: uniqueItems is not supported"),
         (lambda: client.chat(MODEL, ASK, think=True), 400, "think"),
         (lambda: client.generate(MODEL, "x", suffix="y"), 400, "does not support insert"),
         (lambda: client.generate(MODEL, "x", images=[b"\x89PNG\r\n"]), 400, "does not support vision"),
@@ -158,7 +158,7 @@ def test_openai_errors(ai):
     with pytest.raises(openai.NotFoundError) as e:
         ai.chat.completions.create(model="nope", messages=ASK)
     assert "model 'nope' not found" in str(e.value)
-    for more in ({"n": 200}, {"logit_bias": {"x": 1}}, {"logit_bias": {"999999": 1}}, {"response_format": {"type": "json_object"}}, {"tools": [{"type": "function", "function": {"name": "f"}}]}):
+    for more in ({"n": 200}, {"logit_bias": {"x": 1}}, {"logit_bias": {"999999": 1}}, {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "int"}}}}, {"tools": [{"type": "function", "function": {"name": "f"}}]}):
         with pytest.raises(openai.BadRequestError) as e:
             ai.chat.completions.create(model=MODEL, messages=ASK, **more)
         assert next(iter(more)) in str(e.value)

@@ -229,8 +229,8 @@ static void bad_bodies_are_refused(void **state)
         {G, M "\"think\":\"low\"}", 400, "\"tiny\" does not support thinking"},
         {G, M "\"think\":\"hard\"}", 400,
          "invalid think value: \"hard\" (must be \"high\", \"medium\", \"low\", \"max\", true, or false)"},
-        {G, M "\"format\":\"json\"}", 400, "drover does not support \"format\" yet"},
-        {G, M "\"format\":{\"type\":\"object\"}}", 400, "drover does not support \"format\" yet"},
+        {G, M "\"format\":{\"type\":\"int\"}}", 400, "invalid format: #: unknown type \"int\""},
+        {G, M "\"format\":{\"items\":{\"not\":true}}}", 400, "invalid format: #/items: not is not supported"},
         {G, M "\"format\":5}", 500, "invalid format: \"5\"; expected \"json\" or a valid JSON Schema object"},
         {G, M "\"format\":[]}", 500,
          "invalid format: \"[]\"; expected \"json\" or a valid JSON Schema object"},
@@ -329,6 +329,28 @@ static void what_asks_for_nothing_is_fine(void **state)
     assert_string_equal(fake_host_last(((struct harness *)*state)->host)->name, "me/other:v2");
     assert_non_null(fake_host_last(((struct harness *)*state)->host)->request.template_text);
     reply_fini(&r);
+}
+
+static void a_format_travels_as_it_was_sent(void **state)
+{
+    static const struct {
+        const char *sent, *travels;
+    } rows[] = {{"\"json\"", "\"json\""},
+                {"{\"properties\": {\"b\": {\"type\": \"integer\"}, \"a\": true}}",
+                 "{\"properties\":{\"b\":{\"type\":\"integer\"},\"a\":true}}"},
+                {"\"\"", NULL},
+                {"null", NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char body[256];
+        snprintf(body, sizeof body, "{\"model\":\"tiny\",\"prompt\":\"x\",\"format\":%s}", rows[i].sent);
+        struct reply r = post(*state, "/api/generate", body);
+        assert_int_equal(r.status, 200);
+        if (rows[i].travels != NULL)
+            assert_string_equal(last_request(state)->format_json, rows[i].travels);
+        else
+            assert_null(last_request(state)->format_json);
+        reply_fini(&r);
+    }
 }
 
 static void expect_load(struct harness *h, const char *path, const char *body, const char *reason,
@@ -486,6 +508,7 @@ int main(void)
         T(bad_bodies_are_refused),
         T(templates_travel_with_their_language),
         T(what_asks_for_nothing_is_fine),
+        T(a_format_travels_as_it_was_sent),
         T(empty_prompt_loads_or_unloads),
         T(logprobs_are_written),
         T(errors_after_the_first_byte_are_a_line),

@@ -185,8 +185,10 @@ static void what_is_not_honoured_is_refused(void **state)
         {"\"functions\":[{}]", "drover does not support \"functions\" yet"},
         {"\"audio\":{\"voice\":\"x\"}", "drover does not support \"audio\" yet"},
         {"\"modalities\":[\"audio\"]", "drover does not support \"modalities\" other than [\"text\"] yet"},
-        {"\"response_format\":{\"type\":\"json_object\"}",
-         "drover does not support \"response_format\" other than {\"type\": \"text\"} yet"},
+        {"\"response_format\":{\"type\":\"xml\"}",
+         "response_format.type must be \"text\", \"json_object\" or \"json_schema\""},
+        {"\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{\"type\":\"int\"}}}",
+         "invalid response_format: #: unknown type \"int\""},
         {"\"store\":true", "drover does not support \"store\" yet"},
         {"\"reasoning_effort\":\"nope\"",
          "invalid reasoning value: \"nope\" (must be \"minimal\", \"low\", \"medium\", \"high\", \"xhigh\", "

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+// Thinking is free text that ends where its end tag ends: the automaton of Knuth, Morris and Pratt, as states
+// of the grammar. Tags can be control tokens, so before every letter of one the mark of such a token may
+// come.
+#include "text/constraint.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "text/schema.h"
+
+enum { MAX_TAG_BYTES = 128, MAX_BLANKS = 8 };
+
+struct constraint {
+    struct grammar *g;
+};
+
+static void write_tag(struct grammar *g, uint32_t from, struct slice text, uint32_t to)
+{
+    if (text.n == 0)
+        grammar_add_jump(g, from, to);
+    for (size_t i = 0; i < text.n; i++) {
+        uint32_t next = i + 1 < text.n ? grammar_add_state(g) : to, marked = grammar_add_state(g);
+        uint8_t byte = (uint8_t)text.at[i];
+        grammar_add_bytes(g, from, byte, byte, next);
+        grammar_add_bytes(g, from, GRAMMAR_CONTROL, GRAMMAR_CONTROL, marked);
+        grammar_add_bytes(g, marked, byte, byte, next);
+        from = next;
+    }
+}
+
+// ---- Thinking ----
+
+// How much of the tag's beginning the text ends with, after `matched` bytes of it and one more.
+static size_t matched_after(struct slice tag, size_t matched, uint8_t byte)
+{
+    for (size_t n = MIN(matched + 1, tag.n); n > 0; n--) {
+        if ((uint8_t)tag.at[n - 1] == byte && memcmp(tag.at, tag.at + matched - (n - 1), n - 1) == 0)
+            return n;
+    }
+    return 0;
+}
+
+// Free text from `from` to behind the tag.
+static void write_until(struct grammar *g, uint32_t from, struct slice tag, uint32_t to)
+{
+    uint32_t states[MAX_TAG_BYTES + 1], marked = grammar_add_state(g);
+    for (size_t i = 0; i < tag.n; i++)
+        states[i] = i == 0 ? from : grammar_add_state(g);
+    states[tag.n] = to;
+    for (size_t i = 0; i < tag.n; i++) {
+        uint32_t first = 0, first_to = states[matched_after(tag, i, 0)];
+        for (uint32_t byte = 1; byte <= GRAMMAR_CONTROL; byte++) {
+            uint32_t next =
+                byte < GRAMMAR_CONTROL ? states[matched_after(tag, i, (uint8_t)byte)] : UINT32_MAX;
+            if (next == first_to)
+                continue;
+            grammar_add_bytes(g, states[i], (uint8_t)first, (uint8_t)(byte - 1), first_to);
+            first = byte;
+            first_to = next;
+        }
+        grammar_add_bytes(g, states[i], GRAMMAR_CONTROL, GRAMMAR_CONTROL, marked);
+    }
+    grammar_add_text(g, marked, tag, to);
+}
+
+static void write_blanks(struct grammar *g, uint32_t from, uint32_t to)
+{
+    uint32_t blank = grammar_add_state(g), repeat = grammar_add_state(g);
+    for (const char *c = " \t\r\n"; *c != 0; c++)
+        grammar_add_bytes(g, blank, (uint8_t)*c, (uint8_t)*c, GRAMMAR_END);
+    grammar_add_jump(g, from, repeat);
+    grammar_add_repeat(g, repeat, blank, 0, MAX_BLANKS, to);
+}
+
+// The whole reply's first state, when `rule` is what must come after the thinking.
+static uint32_t write_thinking(struct grammar *g, const struct constraint_spec *spec, uint32_t rule)
+{
+    uint32_t inside = grammar_add_state(g), done = grammar_add_state(g), reply = grammar_add_state(g);
+    write_until(g, inside, spec->think_end, done);
+    write_blanks(g, done, reply);
+    grammar_add_call(g, reply, rule, GRAMMAR_END);
+    if (spec->in_thinking)
+        return inside;
+    uint32_t root = grammar_add_state(g), tag = grammar_add_state(g);
+    grammar_add_call(g, root, rule, GRAMMAR_END);
+    if (spec->think_begin.n > 0) {
+        write_blanks(g, root, tag);
+        write_tag(g, tag, spec->think_begin, inside);
+    }
+    return root;
+}
+
+// ---- Calls ----
+
+static json_t *find_function(const json_t *tool)
+{
+    json_t *function = json_object_get(tool, "function");
+    return json_is_object(function) ? function : (json_t *)tool;
+}
+
+static bool is_plain_name(struct slice name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if ((unsigned char)name.at[i] < ' ' || name.at[i] == '"' || name.at[i] == '\\' || name.at[i] == 0x7F)
+            return false;
+    return name.n > 0 && name.n <= CONSTRAINT_MAX_NAME;
+}
+
+static int arguments_rule(struct grammar *g, const json_t *parameters, uint32_t *rule)
+{
+    struct err why = {0};
+    json_t *object = json_pack("{s:s}", "type", "object");
+    int rc = -1;
+    if (json_object_size(parameters) > 0 && schema_compile(g, parameters, rule, &why) == 0)
+        rc = 0;
+    else if (!g->is_full) {
+        err_clear(&why);
+        rc = schema_compile(g, object, rule, &why);
+    }
+    json_decref(object);
+    return rc;
+}
+
+// A rule that reads one call of any function that may be called.
+static int write_call(struct grammar *g, const struct constraint_spec *spec, const json_t *tools,
+                      uint32_t rule, struct err *err)
+{
+    const struct call_form *form = spec->form;
+    size_t n_written = 0;
+    uint32_t name_at = grammar_add_state(g);
+    write_tag(g, rule, slice_of(form->before_name), name_at);
+    for (size_t i = 0; i < json_array_size(tools); i++) {
+        const json_t *function = find_function(json_array_get(tools, i));
+        struct slice name = json_slice(json_object_get(function, "name"));
+        uint32_t arguments, named = grammar_add_state(g), open = grammar_add_state(g),
+                            close = grammar_add_state(g);
+        if (spec->only_tool.n > 0 && !slice_equals(name, spec->only_tool))
+            continue;
+        if (!is_plain_name(name))
+            return err_set(err, ERR_INVALID, "a tool has no name, or one that cannot be written");
+        if (arguments_rule(g, json_object_get(function, "parameters"), &arguments) != 0)
+            return err_set(err, ERR_INVALID, "the schemas of the tools are too large");
+        grammar_add_text(g, name_at, name, named);
+        write_tag(g, named, slice_of(form->before_arguments), open);
+        grammar_add_call(g, open, arguments, close);
+        write_tag(g, close, slice_of(form->after_arguments), GRAMMAR_END);
+        n_written++;
+    }
+    if (n_written == 0)
+        return spec->only_tool.n > 0 ? err_set(err, ERR_INVALID, "there is no tool \"%.*s\"",
+                                               (int)MIN(spec->only_tool.n, 200ul), spec->only_tool.at)
+                                     : err_set(err, ERR_INVALID, "there are no tools");
+    return 0;
+}
+
+static int write_calls(struct grammar *g, const struct constraint_spec *spec, uint32_t rule, struct err *err)
+{
+    json_t *tools = json_parse(spec->tools_json, err);
+    uint32_t call = grammar_add_state(g), more = grammar_add_state(g), next = grammar_add_state(g),
+             first = grammar_add_state(g), repeat = grammar_add_state(g), end = grammar_add_state(g);
+    int rc = tools == NULL ? -1 : write_call(g, spec, tools, call, err);
+    json_decref(tools);
+    if (rc != 0)
+        return -1;
+    write_tag(g, rule, slice_of(spec->form->before_calls), first);
+    grammar_add_call(g, first, call, repeat);
+    write_tag(g, more, slice_of(spec->form->between_calls), next);
+    grammar_add_call(g, next, call, GRAMMAR_END);
+    grammar_add_repeat(g, repeat, more, 0, spec->one_call ? 0 : CONSTRAINT_MAX_CALLS - 1, end);
+    write_tag(g, end, slice_of(spec->form->after_calls), GRAMMAR_END);
+    return 0;
+}
+
+// ---- The whole ----
+
+static int write_format(struct grammar *g, struct slice format, uint32_t *rule, struct err *err)
+{
+    if (format.n > SCHEMA_MAX_BYTES)
+        return err_set(err, ERR_INVALID, "the schema is larger than %d KiB", SCHEMA_MAX_BYTES >> 10);
+    json_t *schema = json_parse(format, err);
+    if (schema == NULL)
+        return -1;
+    bool is_any_object = (json_is_string(schema) && slice_is(json_slice(schema), "json")) ||
+                         (json_is_object(schema) && json_object_size(schema) == 0);
+    if (is_any_object) {
+        json_decref(schema);
+        schema = json_pack("{s:s}", "type", "object");
+    }
+    int rc = schema_compile(g, schema, rule, err);
+    json_decref(schema);
+    return rc;
+}
+
+int constraint_new(struct constraint **out, const struct constraint_spec *spec, struct err *err)
+{
+    struct constraint *c = xcalloc(1, sizeof *c);
+    struct err why = {0};
+    uint32_t rule = 0;
+    int rc = 0;
+    c->g = grammar_new();
+    if (spec->think_end.n > MAX_TAG_BYTES || spec->think_begin.n > MAX_TAG_BYTES)
+        rc = err_set(&why, ERR_INVALID, "a tag of the model's thinking is too long");
+    else if (spec->form != NULL)
+        rc = write_calls(c->g, spec, rule = grammar_add_state(c->g), &why);
+    else
+        rc = write_format(c->g, spec->format, &rule, &why);
+    if (rc == 0 && spec->think_end.n > 0)
+        rule = write_thinking(c->g, spec, rule);
+    if (rc == 0)
+        rc = grammar_finish(c->g, rule, &why);
+    if (rc != 0) {
+        err_set(err, why.code, "%s", why.message);
+        constraint_free(c);
+        c = NULL;
+    }
+    *out = c;
+    return rc;
+}
+
+void constraint_free(struct constraint *c)
+{
+    if (c == NULL)
+        return;
+    grammar_free(c->g);
+    free(c);
+}
+
+const struct grammar *constraint_grammar(const struct constraint *c)
+{
+    return c->g;
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+// Schemas as grammars: tests/data/schema/cases.json says for each which values fit and which do not. Besides:
+// what is written at random is JSON and fits, and the tokens of a mask are those that may come, one by one.
+#include "../test.h"
+
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "base/utf8.h"
+#include "text/constraint.h"
+#include "text/matcher.h"
+#include "text/schema.h"
+
+static json_t *load_cases(void)
+{
+    json_error_t why;
+    json_t *cases = json_load_file(TEST_DATA "/schema/cases.json", 0, &why);
+    if (cases == NULL)
+        fail_msg("cases.json:%d: %s", why.line, why.text);
+    return cases;
+}
+
+static struct constraint *compile(const json_t *schema, struct err *err)
+{
+    char *text = json_dumps(schema, JSON_COMPACT | JSON_ENCODE_ANY);
+    struct constraint *c;
+    constraint_new(&c, &(struct constraint_spec){.format = slice_of(text)}, err);
+    free(text);
+    return c;
+}
+
+static bool takes_whole(const struct constraint *c, struct slice text)
+{
+    struct matcher *m = matcher_new(constraint_grammar(c));
+    bool result = matcher_push(m, text) && matcher_may_end(m);
+    matcher_free(m);
+    // The same letter by letter.
+    m = matcher_new(constraint_grammar(c));
+    bool is_taken = true;
+    for (size_t i = 0; i < text.n && is_taken; i++) {
+        struct slice letter = slice_make(text.at + i, 1);
+        bool may = matcher_takes(m, letter);
+        assert_int_equal(matcher_push(m, letter), may);
+        is_taken = may;
+    }
+    assert_int_equal(is_taken && matcher_may_end(m), result);
+    matcher_free(m);
+    return result;
+}
+
+static void check_text(const json_t *about, const struct constraint *c, const char *text, bool fits)
+{
+    if (takes_whole(c, slice_of(text)) != fits)
+        fail_msg("%s: %s %s", json_string_value(about), text, fits ? "must be taken" : "must not be taken");
+}
+
+// A value as it is written with and without blanks.
+static void check_value(const json_t *about, const struct constraint *c, const json_t *value, bool fits)
+{
+    char *compact = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    char *spaced = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    char *indented = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    check_text(about, c, compact, fits);
+    check_text(about, c, spaced, fits);
+    check_text(about, c, indented, fits);
+    free(compact);
+    free(spaced);
+    free(indented);
+}
+
+static void each_schema_takes_what_fits_and_nothing_else(void **state)
+{
+    json_t *cases = load_cases(), *row, *item;
+    size_t i, k;
+    json_array_foreach(cases, i, row)
+    {
+        struct err err = {0};
+        const json_t *about = json_object_get(row, "about"), *error = json_object_get(row, "error");
+        struct constraint *c = compile(json_object_get(row, "schema"), &err);
+        if (error != NULL) {
+            if (c != NULL || err.code != ERR_INVALID || strstr(err.message, json_string_value(error)) == NULL)
+                fail_msg("%s: must be refused with \"%s\", is \"%s\"", json_string_value(about),
+                         json_string_value(error), err.message);
+            continue;
+        }
+        if (c == NULL)
+            fail_msg("%s: %s", json_string_value(about), err.message);
+        json_array_foreach(json_object_get(row, "accept"), k, item) check_value(about, c, item, true);
+        json_array_foreach(json_object_get(row, "reject"), k, item) check_value(about, c, item, false);
+        json_array_foreach(json_object_get(row, "accept_texts"), k, item)
+            check_text(about, c, json_string_value(item), true);
+        json_array_foreach(json_object_get(row, "reject_texts"), k, item)
+            check_text(about, c, json_string_value(item), false);
+        constraint_free(c);
+    }
+    json_decref(cases);
+}
+
+static uint32_t draw(uint64_t *seed)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*seed >> 33);
+}
+
+// One of the bytes that may come; endings are preferred more and more, so that it ends.
+static bool write_byte(struct matcher *m, uint64_t *seed, size_t n_written, char *byte)
+{
+    char may[256];
+    size_t n = 0;
+    for (int c = 0; c < 256; c++) {
+        char letter = (char)c;
+        if (matcher_takes(m, slice_make(&letter, 1)))
+            may[n++] = letter;
+    }
+    if (n == 0)
+        return false;
+    *byte = may[draw(seed) % n];
+    for (size_t i = 0; i < n && draw(seed) % 100 < n_written; i++)
+        if (strchr("\"}],:", may[i]) != NULL && may[i] != 0)
+            *byte = may[i];
+    return true;
+}
+
+static void what_is_written_at_random_is_json_that_fits(void **state)
+{
+    json_t *cases = load_cases(), *row;
+    size_t i, n_whole = 0;
+    uint64_t seed = 1;
+    json_array_foreach(cases, i, row)
+    {
+        struct err err = {0};
+        struct constraint *c = compile(json_object_get(row, "schema"), &err);
+        for (int round = 0; c != NULL && round < 20; round++) {
+            struct matcher *m = matcher_new(constraint_grammar(c));
+            struct strbuf text = STRBUF_INIT(1 << 20);
+            char byte;
+            while (text.n < 3000 && !(matcher_may_end(m) && draw(&seed) % 4 == 0)) {
+                assert_true(matcher_may_end(m) || !matcher_must_end(m));
+                if (!write_byte(m, &seed, text.n, &byte)) {
+                    assert_true(matcher_must_end(m)); // never a dead end
+                    break;
+                }
+                assert_true(matcher_push(m, slice_make(&byte, 1)));
+                strbuf_push_char(&text, byte);
+            }
+            if (matcher_may_end(m)) {
+                json_error_t why;
+                json_t *value = json_loadb(text.at, text.n, JSON_DECODE_ANY, &why);
+                if (value == NULL)
+                    fail_msg("%s: %s: %s", json_string_value(json_object_get(row, "about")), text.at,
+                             why.text);
+                assert_true(utf8_is_valid(strbuf_slice(&text)));
+                n_whole++;
+                json_decref(value);
+            }
+            strbuf_fini(&text);
+            matcher_free(m);
+        }
+        constraint_free(c);
+    }
+    assert_true(n_whole > 500);
+    json_decref(cases);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_schema_takes_what_fits_and_nothing_else),
+        cmocka_unit_test(what_is_written_at_random_is_json_that_fits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
