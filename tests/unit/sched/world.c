@@ -170,6 +170,14 @@ static void check_nobody_overtaken(const struct life *l)
     }
 }
 
+// Its model drains, or did until the event whose actions are taken now, and admitted it not.
+static bool is_behind_drain(const struct life *l)
+{
+    const struct sched_model *m = w.models[l->model];
+    const struct book *b = &w.books[l->model];
+    return (m->is_draining && l->order >= m->drain_order) || (b->drains && l->order >= b->drain_order);
+}
+
 // Round robin: while a client has no stream in the model, each other client goes before it at most once.
 static void count_overtaken(const struct life *l)
 {
@@ -178,8 +186,7 @@ static void count_overtaken(const struct life *l)
         if (q == l || !waits_in(q, l->model) || q->sched.was_started || q->sched.client == l->sched.client ||
             count_streams(q->model, (int64_t)q->sched.client) > 0 || w.options.uses_priorities)
             continue;
-        const struct sched_model *m = w.models[q->model];
-        if (m->is_draining && q->order >= m->drain_order)
+        if (is_behind_drain(q))
             continue;
         bool is_next = true;
         for (int j = 0; j < WORLD_LIVES; j++)
