@@ -92,7 +92,7 @@
     X(OPT_DEBUG, "debug", OPTION_LEVEL, "0", OPTION_LIVE, "1: debug log, 2: trace")                          \
     X(OPT_KV_CACHE_TYPE, "kv_cache_type", OPTION_CHOICE, "f16", OPTION_LIVE,                                 \
       "f16|f32|bf16|q8_0: type of cached keys and values")                                                   \
-    X(OPT_MEMORY_LIMIT, "memory_limit", OPTION_BYTES, "0", OPTION_AT_START,                                  \
+    X(OPT_MEMORY_LIMIT, "memory_limit", OPTION_BYTES, "0", OPTION_LIVE,                                      \
       "most memory the models may use; 0: the machine's")                                                    \
     X(OPT_EVENT_LOG, "event_log", OPTION_TEXT, "", OPTION_AT_START,                                          \
       "file for what the scheduler sees and does; 'drover simulate FILE' replays it")                        \

@@ -58,6 +58,8 @@ void host_configure(struct host *h, const struct host_options *o, host_settings_
     h->kv_type = xstrdup(o->kv_type != NULL ? o->kv_type : "f16");
     atomic_store(&h->stall_timeout_ns, o->stall_timeout_ns);
     h->policy = policy;
+    h->options.memory_limit_bytes = o->memory_limit_bytes;
+    h->reads_budget = true;
     sched_configure(h->sched, &policy, now_ns);
     LIST_EACH(&h->models, node)
     {

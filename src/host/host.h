@@ -77,9 +77,9 @@ int host_new(struct host **out, const struct host_options *options, struct err *
 void host_free(struct host *h); // stops every runner; every open job gets EVENT_ERROR (ERR_DRAINING, "server
                                 // is shutting down")
 
-// After a reload of the configuration: what counts from now on. Threads, memory limit and CPU level stay; the
-// KV type counts for models that are loaded from now on (a loaded one of another type goes when idle); slots
-// and context count at a model's next load, which comes when it is idle.
+// After a reload of the configuration: what counts from now on. Threads and CPU level stay; the KV type
+// counts for models that are loaded from now on (a loaded one of another type goes when idle); slots and
+// context count at a model's next load, which comes when it is idle. The memory is measured anew.
 void host_configure(struct host *h, const struct host_options *options, host_settings_fn *settings_of);
 
 struct host_submission {

@@ -45,6 +45,7 @@ void host_plan_memory(struct host *h, const struct host_model *model, const stru
                                           .context_length = model->settings.context_length};
     uint32_t slots = plan_wanted_slots(h, options.num_parallel);
     int n_threads = model->settings.n_threads;
+    uint64_t limit_bytes = h->options.memory_limit_bytes;
     pthread_mutex_unlock(&h->mutex);
     n_threads = n_threads > 0 ? MIN(n_threads, h->n_threads) : h->n_threads;
 
@@ -54,7 +55,7 @@ void host_plan_memory(struct host *h, const struct host_model *model, const stru
                                      .front_bytes = policy.front_bytes};
     out->scratch_bytes = facts->scratch_bytes + facts->scratch_bytes_per_slot * slots +
                          facts->scratch_bytes_per_thread * (uint64_t)n_threads;
-    out->budget_bytes = memory_budget(&reading, resident, h->options.memory_limit_bytes);
+    out->budget_bytes = memory_budget(&reading, resident, limit_bytes);
     out->available_bytes = out->budget_bytes - MIN(planned, out->budget_bytes);
     struct sched_plan plan = {out->weights_bytes + out->process_bytes + out->scratch_bytes,
                               facts->kv_bytes_per_token, facts->train_context};

@@ -79,7 +79,7 @@ struct host {
     pthread_mutex_t mutex;
     pthread_cond_t delivered;
     pthread_t thread;
-    struct host_options options;
+    struct host_options options; // memory_limit_bytes may change: with the mutex
     char *kv_type, *cpu_level;
     int n_threads;
     _Atomic int64_t stall_timeout_ns;
@@ -92,6 +92,7 @@ struct host {
     struct list comments;  // jobs that are told while they wait, the next one first (all as often)
     struct history history;
     uint64_t budget_bytes; // of the last reading
+    bool reads_budget;     // the host's thread is to read it anew: the limit may be another one
     uint64_t next_id, waiting_bytes;
     uint64_t n_started, n_finished, n_rejected, n_cancelled;
     bool is_stopping;

@@ -38,6 +38,7 @@ void thread_read_budget(struct host *h)
             held_bytes += memory_of_process((int)l->child.pid);
     }
     pthread_mutex_lock(&h->mutex);
+    h->reads_budget = false;
     h->budget_bytes = memory_budget(&reading, held_bytes, h->options.memory_limit_bytes);
     sched_set_budget(h->sched, 0, h->budget_bytes, clock_monotonic_ns());
     pthread_mutex_unlock(&h->mutex);
@@ -284,8 +285,9 @@ static void on_time(struct host *h)
     pthread_mutex_lock(&h->mutex);
     sched_on_time(h->sched, now_ns);
     sched_read_counts(h->sched, &counts);
+    bool reads_budget = counts.wants_room || h->reads_budget;
     pthread_mutex_unlock(&h->mutex);
-    if (counts.wants_room)
+    if (reads_budget)
         thread_read_budget(h);
 }
 

@@ -84,6 +84,27 @@ static void check_model(const struct sched *s, const struct sched_model *m)
     require(is_served(s, m), "a free slot never stays empty while a request waits for it");
 }
 
+// Where more is held than there is, nobody is idle who would have to go.
+static void check_excess(const struct sched *s, uint32_t device_i)
+{
+    uint64_t bytes = 0;
+    uint32_t n_models = 0, n_idle_here = 0, n_idle = 0;
+    LIST_EACH(&s->models, node)
+    {
+        const struct sched_model *m = LIST_OWNER(node, struct sched_model, all);
+        if (!is_held(m) || (m->state == SCHED_STOPPING && !m->is_growing))
+            continue;
+        bool is_here = m->sizes.device_i == device_i, is_idle = devices_is_evictable(m) && m->n_waiting == 0;
+        bytes += is_here ? m->sizes.memory_bytes : 0;
+        n_models++;
+        n_idle += is_idle;
+        n_idle_here += is_idle && is_here;
+    }
+    require(n_idle_here == 0 || bytes <= s->options.devices[device_i].budget_bytes,
+            "no idle model stays in memory that there is not");
+    require(n_idle == 0 || n_models <= s->options.max_loaded, "no idle model stays beyond max_loaded");
+}
+
 void sched_check(const struct sched *s)
 {
     uint32_t n_queued = 0, n_requests = 0;
@@ -100,4 +121,6 @@ void sched_check(const struct sched *s)
     require(n_queued == s->n_queued, "the queued are counted");
     require(n_queued <= s->queued_allowed, "queued <= max_queue");
     require(devices_count_held(s) <= s->loaded_allowed, "models with memory <= max_loaded");
+    for (uint32_t i = 0; i < s->options.n_devices; i++)
+        check_excess(s, i);
 }

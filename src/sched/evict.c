@@ -19,7 +19,7 @@ double evict_reload_cost(const struct sched *s, const struct sched_model *m)
 
 struct search {
     struct sched *s;
-    const struct sched_model *claimant;
+    const struct sched_model *claimant; // NULL: nobody comes, too much is held already
     uint32_t device_i;
     uint64_t bytes, taken_bytes; // bytes: of idle victims' search
     uint32_t n_taken;
@@ -31,7 +31,7 @@ static bool is_candidate(const struct search *x, const struct sched_model *m)
     if (m == x->claimant)
         return false;
     if (!x->drains)
-        return devices_is_evictable(m);
+        return devices_is_evictable(m) && (x->claimant != NULL || m->n_waiting == 0);
     return m->state == SCHED_READY && has_work(m) && !m->is_draining && !m->options.is_pinned &&
            x->s->now_ns - m->ready_at_ns >= x->s->options.min_resident_ns;
 }
@@ -49,6 +49,8 @@ static uint64_t left_of(uint64_t budget, uint64_t used)
 static bool has_place(const struct search *x, const struct devices_use *u)
 {
     uint32_t n_stay = u->n_busy + (x->drains ? 0 : u->n_idle);
+    if (x->claimant == NULL)
+        return n_stay <= max_loaded(x->s);
     return devices_has_place(x->s, x->claimant, n_stay + x->n_taken);
 }
 
@@ -61,7 +63,8 @@ static bool has_memory(const struct search *x, const struct devices_use *u)
         return fit_sizes(&wish, &x->claimant->plan, largest_need(x->claimant),
                          left_of(budget, u->busy_bytes + x->taken_bytes), &sizes);
     }
-    return x->bytes <= left_of(budget, u->busy_bytes + u->idle_bytes + x->taken_bytes);
+    uint64_t used = u->busy_bytes + u->idle_bytes + x->taken_bytes;
+    return used <= budget && x->bytes <= budget - used;
 }
 
 static struct devices_use count(const struct search *x)
@@ -151,4 +154,10 @@ bool evict_choose_drain(struct sched *s, const struct sched_model *claimant, uin
             *work += model_of(node)->n_running + model_of(node)->n_waiting;
     }
     return true;
+}
+
+void evict_choose_excess(struct sched *s, uint32_t device_i)
+{
+    struct search x = {.s = s, .device_i = device_i};
+    choose(&x);
 }

@@ -12,4 +12,7 @@ bool evict_choose_idle(struct sched *s, const struct sched_model *claimant, uint
 // False: those that have been resident long enough do not suffice. *work: how many requests they have.
 bool evict_choose_drain(struct sched *s, const struct sched_model *claimant, uint32_t device_i,
                         uint64_t taken_bytes, uint32_t n_taken, uint32_t *work);
+// Marks the idle models to unload so that what stays on the device, and in number, is no more than there is;
+// all idle ones where that is not enough.
+void evict_choose_excess(struct sched *s, uint32_t device_i);
 double evict_reload_cost(const struct sched *s, const struct sched_model *m);

@@ -241,12 +241,12 @@ static void refuse_preloads(const struct pass *p, struct sched_model *m)
     m->is_wanted = false;
 }
 
-static void evict_marked(struct sched *s)
+static void evict_marked(struct sched *s, enum sched_unload_reason reason)
 {
     LIST_EACH(&s->models, node)
     {
         if (model_of(node)->is_marked)
-            sched_stop_model(s, model_of(node), SCHED_UNLOAD_ROOM);
+            sched_stop_model(s, model_of(node), reason);
     }
 }
 
@@ -268,7 +268,7 @@ static void give_room(struct pass *p, struct sched_model *m)
     uint64_t *taken = &p->taken_bytes[c.device_i];
     double cost;
     evict_choose_idle(s, m, c.device_i, c.sizes.memory_bytes, *taken, p->n_taken, &cost);
-    evict_marked(s);
+    evict_marked(s, SCHED_UNLOAD_ROOM);
     struct devices_use u = devices_count(s, m, c.device_i, DEVICES_ALL);
     uint64_t used = u.busy_bytes + u.idle_bytes + u.leaving_bytes + *taken;
     if (c.sizes.memory_bytes <= left_of(s->options.devices[c.device_i].budget_bytes, used) &&
@@ -321,6 +321,17 @@ void room_assign(struct sched *s)
     {
         m = model_of(node);
         m->is_draining = m->is_draining && m->is_drain_needed; // nobody waits for it any more
+    }
+}
+
+void room_unload_excess(struct sched *s)
+{
+    for (uint32_t i = 0; i < s->options.n_devices; i++) {
+        if (devices_held_bytes(s, i) <= s->options.devices[i].budget_bytes &&
+            devices_count_held(s) <= max_loaded(s))
+            continue;
+        evict_choose_excess(s, i);
+        evict_marked(s, SCHED_UNLOAD_LIMIT);
     }
 }
 

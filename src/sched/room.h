@@ -9,6 +9,8 @@
 void room_refuse_impossible(struct sched *s, struct sched_model *m);
 // Gives room to the models that wait for it, in the order of their oldest waiters.
 void room_assign(struct sched *s);
+// Unloads idle models where more is held than memory or max_loaded now allow.
+void room_unload_excess(struct sched *s);
 // When room_assign might decide otherwise only because time passed; INT64_MAX: never.
 int64_t room_deadline_ns(const struct sched *s);
 // Whether m waits for room: to be loaded, or to grow.

@@ -139,6 +139,7 @@ enum sched_load_reason {
 #define SCHED_UNLOAD_LIST(X)                                                                                 \
     X(SCHED_UNLOAD_EXPIRED, "expired") /* keep_alive */                                                      \
     X(SCHED_UNLOAD_ROOM, "room")       /* idle, another model needed its memory or place */                  \
+    X(SCHED_UNLOAD_LIMIT, "limit")     /* idle, memory or places have become less */                         \
     X(SCHED_UNLOAD_STOP, "stop")       /* somebody asked for it */                                           \
     X(SCHED_UNLOAD_CRASH, "crash")                                                                           \
     X(SCHED_UNLOAD_GROW, "grow")                                                                             \
@@ -273,7 +274,8 @@ void sched_free(struct sched *s); // requests stay their owners'
 struct sched_model *sched_add_model(struct sched *s, void *user);
 
 // ---- Configuration, at any time ----
-// Devices stay what they are (their budgets: sched_set_budget).
+// Devices stay what they are (their budgets: sched_set_budget). Models beyond a smaller max_loaded go as with
+// a smaller budget.
 void sched_configure(struct sched *s, const struct sched_options *options, int64_t now_ns);
 // Slots and context count at the next load; a loaded model that has other ones is loaded anew when idle
 // (unload reason "config"; a pinned one comes back by itself). All else counts at once.
@@ -304,6 +306,8 @@ void sched_on_first_token(struct sched *s, struct sched_request *r,
                           int64_t now_ns); // of a dispatched request
 // A dispatched request has ended; also if it waits again because its runner died or grows.
 void sched_on_finished(struct sched *s, struct sched_request *r, int64_t now_ns);
+// Where models hold more than a smaller budget, idle ones go until it holds, cheapest reload and longest idle
+// first; busy ones when they are idle, pinned ones never.
 void sched_set_budget(struct sched *s, uint32_t device_i, uint64_t budget_bytes, int64_t now_ns);
 void sched_on_time(struct sched *s, int64_t now_ns);
 

@@ -363,6 +363,7 @@ void settle(struct sched *s)
         expire_if_idle(s, m);
         drop_unwanted(s, m);
     }
+    room_unload_excess(s);
     waits_update(s);
     shrink_allowances(s);
 }

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from crowd import Client, count_on, held, load, log_events, runner_of, until
+from scrape import scrape
 
 N = 8
 
@@ -126,6 +127,26 @@ def test_round_robin_serves_the_clients_that_a_trusted_proxy_names_in_turn(confi
     for client in clients:
         client.finish()
     assert start_order(server) == expected
+
+
+def test_a_smaller_memory_limit_unloads_idle_models_and_cuts_no_stream(configured):
+    server = configured("memory_limit = 1GiB\n")
+    load(server)
+    pid = runner_of(server)
+    with held(server):
+        running = send(server, "running")
+        server.reload("memory_limit = 50MiB\n")
+        until(lambda: scrape(server).get_one("drover_memory_budget_bytes") == 50 << 20, "it counts")
+        assert runner_of(server) == pid and model_of(server)["running"] == 1
+    assert running.finish().text
+    until(lambda: runner_of(server) is None, "it is unloaded when idle")
+    assert scrape(server).get_one("drover_model_evictions_total", model="smollm2:latest", reason="limit") == 1
+    reply = server.post("/api/generate", count_on(N))
+    assert reply.status == 500 and "available (0.05 GiB)" in reply.text
+    server.reload("memory_limit = 1GiB\n")
+    assert Client(server, "/api/generate", count_on(N)).finish().text
+    server.reload("memory_limit = 50MiB\n")
+    until(lambda: runner_of(server) is None, "one that is idle is unloaded at once")
 
 
 def test_limits_of_time_end_requests(configured):

@@ -90,6 +90,71 @@ static void test_no_more_is_evicted_than_needed(void **unused)
     end();
 }
 
+static void set_budget(uint64_t mib)
+{
+    sched_set_budget(w.s, 0, mib * MIB, w.now);
+    act();
+}
+
+// Cheapest reload and longest idle first, until the budget holds and no more; a pinned one never.
+static void test_smaller_budget_unloads_idle_models(void **unused)
+{
+    struct sched_options o = defaults();
+    o.max_loaded = 4;
+    begin(&o, 400);
+    make_idle(0, 0, 60 * SECOND); // dear
+    make_idle(1, 1, 2 * SECOND);
+    make_idle(2, 2, SECOND);
+    make_idle(3, 3, 20 * SECOND);
+    pin(2);
+    for (int i = 0; i < 4; i++) { // all idle since the same moment
+        submit(i, 10 + i);
+        finish(10 + i);
+    }
+    advance(SECOND);
+    set_budget(400);
+    assert_int_equal(w.n_stop, 0);
+    set_budget(250);
+    assert_int_equal(w.n_stop, 2);
+    assert_int_equal(w.m[1]->n_unloads[SCHED_UNLOAD_LIMIT], 1);
+    assert_int_equal(w.m[3]->n_unloads[SCHED_UNLOAD_LIMIT], 1);
+    set_budget(50);
+    assert_int_equal(w.m[0]->state, SCHED_ABSENT);
+    assert_int_equal(w.m[2]->state, SCHED_READY);
+    assert_int_equal(w.n_fail, 0);
+    end();
+}
+
+static void test_smaller_budget_unloads_a_busy_model_when_it_is_idle(void **unused)
+{
+    struct sched_options o = defaults();
+    begin(&o, 250);
+    submit(0, 0);
+    submit(0, 1);
+    set_budget(50);
+    finish(0);
+    assert_int_equal(w.n_stop, 0);
+    finish(1);
+    assert_int_equal(w.m[0]->n_unloads[SCHED_UNLOAD_LIMIT], 1);
+    assert_int_equal(w.n_fail, 0);
+    end();
+}
+
+static void test_smaller_max_loaded_unloads_idle_models(void **unused)
+{
+    struct sched_options o = defaults();
+    begin(&o, 1024);
+    submit(0, 0);
+    make_idle(1, 1, SECOND);
+    make_idle(2, 2, SECOND);
+    o.max_loaded = 1;
+    sched_configure(w.s, &o, w.now);
+    act();
+    assert_int_equal(w.n_stop, 2);
+    assert_int_equal(w.m[0]->n_running, 1);
+    end();
+}
+
 static void test_pinned_model_stays(void **unused)
 {
     struct sched_options o = defaults();
@@ -488,6 +553,9 @@ int main(void)
         cmocka_unit_test(test_idle_longest_goes_first),
         cmocka_unit_test(test_cheapest_reload_goes_first),
         cmocka_unit_test(test_no_more_is_evicted_than_needed),
+        cmocka_unit_test(test_smaller_budget_unloads_idle_models),
+        cmocka_unit_test(test_smaller_budget_unloads_a_busy_model_when_it_is_idle),
+        cmocka_unit_test(test_smaller_max_loaded_unloads_idle_models),
         cmocka_unit_test(test_pinned_model_stays),
         cmocka_unit_test(test_never_fits_is_refused_at_once_with_the_numbers),
         cmocka_unit_test(test_waits_when_only_busy_models_stand_in_the_way),

@@ -253,6 +253,8 @@ static void check_stop(const struct sched_model *m, int i)
     if (m->unload_reason != SCHED_UNLOAD_FAILED && m->sizes.n_slots > 0)
         require(!waits || wants_more, "1: a model with admitted work is never unloaded");
     require(m->unload_reason != SCHED_UNLOAD_ROOM || !m->options.is_pinned, "a pinned model is not evicted");
+    require(m->unload_reason != SCHED_UNLOAD_LIMIT || !m->options.is_pinned,
+            "a pinned model stays also where there is less than it holds");
     require(m->unload_reason != SCHED_UNLOAD_EXPIRED || !m->options.is_pinned,
             "a pinned model does not expire");
 }
