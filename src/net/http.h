@@ -49,6 +49,9 @@ typedef int http_head_fn(void *user, struct http_request *r, const char **why);
 typedef void http_prepare_fn(void *user, struct http_request *r);
 // An answer of that status begins, whoever gives it. On any thread; must not block or answer.
 typedef void http_answered_fn(void *user, const struct http_request *r, int status);
+// Whether many clients come through this address ("10.0.0.1", "::1", "unix"). On any thread of the server;
+// must not block.
+typedef bool http_proxy_fn(void *user, const char *address);
 // A body that is handed on as it comes and not collected, however long it is. Called on the connection's
 // thread, which it may hold for a write to a file and not for longer. 0, or the status to refuse the rest
 // with and a sentence in *why (a literal).
@@ -66,7 +69,8 @@ struct http_server_options {
     int max_connections;   // beyond it: 503 and close. Lowered (and logged) if RLIMIT_NOFILE cannot be raised
                            // to it
     int max_connections_per_address; // beyond it: 503, beyond some more none is taken; 0: no such limit.
-                                     // Those of Unix sockets are not counted
+                                     // Those of proxies and of Unix sockets are not counted
+    http_proxy_fn *is_proxy;         // optional
     size_t max_header_bytes;         // of a request's line and headers: 431
     size_t max_headers;              // in number, at most HTTP_MOST_HEADERS: 431
     size_t max_body_bytes;           // of one request: 413
@@ -83,7 +87,7 @@ struct http_server_options {
     const char *error_content_type; // of error_body; NULL: application/json; charset=utf-8
     http_prepare_fn *prepare;       // optional
     http_answered_fn *answered;     // optional
-    void *user;                     // for handler and error_body
+    void *user;                     // for all these functions
 };
 
 #define HTTP_SERVER_OPTIONS_DEFAULT                                                                          \

@@ -56,20 +56,15 @@ static void describe_peer(struct http_request *r)
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
-    char text[INET6_ADDRSTRLEN];
-    if (address != NULL && address->sa_family == AF_INET) {
-        const struct sockaddr_in *four = (const struct sockaddr_in *)address;
-        inet_ntop(AF_INET, &four->sin_addr, text, sizeof text);
-        snprintf(r->peer, sizeof r->peer, "%s:%u", text, ntohs(four->sin_port));
-    } else if (address != NULL && address->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
-        bool is_mapped = IN6_IS_ADDR_V4MAPPED(&six->sin6_addr);
-        inet_ntop(is_mapped ? AF_INET : AF_INET6, six->sin6_addr.s6_addr + (is_mapped ? 12 : 0), text,
-                  sizeof text);
-        snprintf(r->peer, sizeof r->peer, is_mapped ? "%s:%u" : "[%s]:%u", text, ntohs(six->sin6_port));
-    } else {
-        snprintf(r->peer, sizeof r->peer, "unix");
+    char text[PEERS_ADDRESS_BYTES];
+    peers_format(address, text);
+    if (address == NULL || (address->sa_family != AF_INET && address->sa_family != AF_INET6)) {
+        snprintf(r->peer, sizeof r->peer, "%s", text);
+        return;
     }
+    in_port_t port = address->sa_family == AF_INET ? ((const struct sockaddr_in *)address)->sin_port
+                                                   : ((const struct sockaddr_in6 *)address)->sin6_port;
+    snprintf(r->peer, sizeof r->peer, strchr(text, ':') != NULL ? "[%s]:%u" : "%s:%u", text, ntohs(port));
 }
 
 static size_t header_bytes(const struct http_request *r)

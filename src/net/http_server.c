@@ -102,18 +102,28 @@ static const struct sockaddr *peer_of(struct MHD_Connection *connection)
     return info != NULL ? info->client_addr : NULL;
 }
 
+static bool is_proxy(const struct http_server *s, const struct sockaddr *address)
+{
+    char text[PEERS_ADDRESS_BYTES];
+    if (s->options.is_proxy == NULL)
+        return false;
+    peers_format(address, text);
+    return s->options.is_proxy(s->options.user, text);
+}
+
 // Who is far beyond the limit of one address gets no answer either, so that answers cost others nothing.
 static enum MHD_Result on_accept(void *user, const struct sockaddr *address, socklen_t n)
 {
     struct http_server *s = user;
     int most = s->options.max_connections_per_address;
-    return most > 0 && peers_count(s->peers, address) >= most + SPARE_PER_ADDRESS ? MHD_NO : MHD_YES;
+    bool is_beyond = most > 0 && peers_count(s->peers, address) >= most + SPARE_PER_ADDRESS;
+    return is_beyond && !is_proxy(s, address) ? MHD_NO : MHD_YES;
 }
 
 // Takes a place for a connection; else which limit it is beyond.
-static const char *take_place(struct http_server *s, const struct sockaddr *address)
+static const char *take_place(struct http_server *s, const struct sockaddr *address, bool is_counted)
 {
-    int most = s->options.max_connections_per_address, n = peers_enter(s->peers, address);
+    int most = s->options.max_connections_per_address, n = is_counted ? peers_enter(s->peers, address) : 0;
     if (most > 0 && n > most)
         return "too many connections from this address";
     if (atomic_fetch_add(&s->n_taken, 1) < s->options.max_connections)
@@ -129,15 +139,19 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
         bound_kernel_buffer(fd);
-        const char *excess = take_place(s, peer_of(connection));
+        bool is_counted = !is_proxy(s, peer_of(connection));
+        const char *excess = take_place(s, peer_of(connection), is_counted);
         atomic_fetch_add(&s->n_connections, 1);
-        *context = watch_add(s->watch, fd, excess,
-                             in_seconds(excess != NULL ? EXCESS_GRACE_S : s->options.header_timeout_s));
+        struct watch_connection *wire = watch_add(
+            s->watch, fd, excess, in_seconds(excess != NULL ? EXCESS_GRACE_S : s->options.header_timeout_s));
+        wire->is_counted = is_counted;
+        *context = wire;
     } else {
         struct watch_connection *wire = *context;
         if (wire->excess == NULL)
             atomic_fetch_sub(&s->n_taken, 1);
-        peers_leave(s->peers, peer_of(connection));
+        if (wire->is_counted)
+            peers_leave(s->peers, peer_of(connection));
         watch_remove(s->watch, wire);
         *context = NULL;
         atomic_fetch_sub(&s->n_connections, 1);

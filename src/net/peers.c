@@ -3,9 +3,11 @@
 // entries than connections. The hash is seeded, so no client chooses collisions.
 #include "net/peers.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,4 +108,17 @@ int peers_leave(struct peers *p, const struct sockaddr *address)
 int peers_count(struct peers *p, const struct sockaddr *address)
 {
     return change(p, address, 0);
+}
+
+void peers_format(const struct sockaddr *address, char out[PEERS_ADDRESS_BYTES])
+{
+    snprintf(out, PEERS_ADDRESS_BYTES, "unix");
+    if (address != NULL && address->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, out, PEERS_ADDRESS_BYTES);
+    } else if (address != NULL && address->sa_family == AF_INET6) {
+        const struct in6_addr *six = &((const struct sockaddr_in6 *)address)->sin6_addr;
+        bool is_mapped = IN6_IS_ADDR_V4MAPPED(six);
+        inet_ntop(is_mapped ? AF_INET : AF_INET6, six->s6_addr + (is_mapped ? 12 : 0), out,
+                  PEERS_ADDRESS_BYTES);
+    }
 }

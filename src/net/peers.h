@@ -6,6 +6,8 @@
 
 #include <sys/socket.h>
 
+enum { PEERS_ADDRESS_BYTES = 46 };
+
 struct peers;
 
 struct peers *peers_new(void);
@@ -14,3 +16,5 @@ void peers_free(struct peers *p); // NULL is allowed
 int peers_enter(struct peers *p, const struct sockaddr *address);
 int peers_leave(struct peers *p, const struct sockaddr *address);
 int peers_count(struct peers *p, const struct sockaddr *address);
+// "127.0.0.1" (mapped ones too), "::1", "unix".
+void peers_format(const struct sockaddr *address, char out[PEERS_ADDRESS_BYTES]);

@@ -32,6 +32,7 @@ struct watch_connection {
     bool is_registered;           // in the epoll set
     struct http_request *request; // armed for it (a reference), or NULL
     uint32_t serial;              // of the arming, so that an old event is known as one
+    bool is_counted;              // in the peers of the server, which alone looks at this
     const char *excess;           // which limit it is beyond, for the answer; NULL: none. Constant
     atomic_llong deadline_ns;     // by which the request must have come in; 0: none
 };

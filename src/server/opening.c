@@ -130,6 +130,7 @@ int opening_start_http(struct http_server **http, struct app *app, struct servic
     options.loopback_only = !app->keys && !options_uint(OPT_INSECURE);
     options.max_stream_bytes = app->max_stream_bytes + (64 << 10); // the server asks before; this never cuts
     options.max_waiting_body_bytes = OPENING_MAX_WAITING_BYTES;
+    options.is_proxy = request_is_proxy;
     options.on_head = routes_on_head;
     options.handler = routes_handle;
     options.error_body = routes_error_body;

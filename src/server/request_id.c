@@ -64,14 +64,20 @@ static bool read_last(const char *list, char out[CLIENT_BYTES])
     return true;
 }
 
+bool request_is_proxy(void *app, const char *address)
+{
+    (void)app;
+    const char *trusted = options_text(OPT_TRUSTED_PROXIES);
+    return trusted[0] && networks_contain(trusted, address);
+}
+
 void request_client(const struct app *app, const struct http_request *r, char out[CLIENT_BYTES])
 {
     struct access_caller caller;
     char named[CLIENT_BYTES];
-    const char *header = options_text(OPT_CLIENT_HEADER), *trusted = options_text(OPT_TRUSTED_PROXIES);
+    const char *header = options_text(OPT_CLIENT_HEADER);
     peer_address(r, out);
-    if (trusted[0] && header[0] && networks_contain(trusted, out) &&
-        read_last(http_request_last_header(r, header), named))
+    if (header[0] && request_is_proxy(NULL, out) && read_last(http_request_last_header(r, header), named))
         memcpy(out, named, CLIENT_BYTES);
     if (access_read_caller(app, r, &caller) && caller.name[0])
         snprintf(out, CLIENT_BYTES, "%s", caller.name);

@@ -12,6 +12,8 @@ enum { REQUEST_ID_BYTES = 132, REQUEST_ID_MAX = 128, CLIENT_BYTES = 80 };
 void request_id_read(const struct app *app, const struct http_request *r, char out[REQUEST_ID_BYTES]);
 // http_prepare_fn: every answer has the header.
 void request_id_prepare(void *app, struct http_request *r);
+// http_proxy_fn: an address in trusted_proxies.
+bool request_is_proxy(void *app, const char *address);
 // Who asks, for round robin and for people who look in: the name of the key where keys are asked for, else
 // what a trusted proxy's header says (trusted_proxies, client_header), else the peer's address without its
 // port.

@@ -169,6 +169,23 @@ def test_one_address_cannot_take_all_connections(serve):
     assert_others_are_served(server)
 
 
+def test_a_trusted_proxy_may_have_more_connections_than_one_address(serve):
+    """It carries many clients; neither does it use up the limit of its neighbours."""
+    server = serve(max_connections_per_address="8", trusted_proxies="127.0.0.2")
+    held = [dial(server, "127.0.0.2") for _ in range(60)]
+    for s in held:
+        s.sendall(b"GET /api/version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert read_reply(s)[0] == 200
+    others = [dial(server) for _ in range(8)]
+    for s in others:  # each is taken
+        s.sendall(b"GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert s.recv(1)
+    s = dial(server)
+    s.sendall(b"GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    status, _, body = read_reply(s)
+    assert status == 503 and error_of(body) == "too many connections from this address"
+
+
 def test_too_many_connections_are_503(serve):
     server = serve(max_connections="8")
     held = [dial(server) for _ in range(8)]

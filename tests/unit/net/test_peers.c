@@ -68,9 +68,28 @@ static void many_addresses_come_and_go(void **state)
     peers_free(p);
 }
 
+static void addresses_are_named_without_a_port(void **state)
+{
+    static const struct {
+        const char *text, *shown;
+    } table[] = {{"10.0.0.1", "10.0.0.1"},
+                 {"::ffff:10.0.0.1", "10.0.0.1"},
+                 {"2001:db8:1:2:3333:4444:5555:6666", "2001:db8:1:2:3333:4444:5555:6666"},
+                 {"unix", "unix"}};
+    char shown[PEERS_ADDRESS_BYTES];
+    struct sockaddr_storage s;
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        peers_format(address_of(&s, table[i].text), shown);
+        assert_string_equal(shown, table[i].shown);
+    }
+    peers_format(NULL, shown);
+    assert_string_equal(shown, "unix");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(each_address_is_counted_by_itself),
-                                       cmocka_unit_test(many_addresses_come_and_go)};
+                                       cmocka_unit_test(many_addresses_come_and_go),
+                                       cmocka_unit_test(addresses_are_named_without_a_port)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
