@@ -51,6 +51,7 @@ static void write_reason(struct json_writer *w, const struct generation *g)
     const json_t *stop = g->at->stop_i > 0 ? json_array_get(stops, g->at->stop_i - 1) : NULL;
     json_member_text(w, "stop_reason",
                      g->at->reason == DONE_LENGTH ? "max_tokens"
+                     : g->at->n_calls > 0         ? "tool_use"
                      : stop                       ? "stop_sequence"
                                                   : "end_turn");
     if (stop)
@@ -72,39 +73,87 @@ static void write_first(struct generation *g, struct strbuf *out)
     end_event(out, &w);
 }
 
-static void write_text_block(struct json_writer *w, const char *type, struct slice text)
+static void write_text_block(struct json_writer *w, const char *type, const char *member, struct slice text)
 {
     json_begin_object(w);
     json_member_text(w, "type", type);
-    json_member_slice(w, "text", text);
+    json_member_slice(w, member, text);
+    if (strcmp(type, "thinking") == 0)
+        json_member_text(w, "signature", ""); // clients look for one; nothing here needs to be proved
     json_end_object(w);
+}
+
+// In a stream the input follows.
+static void write_call_block(struct json_writer *w, const struct tool_call *call, const char *input)
+{
+    json_begin_object(w);
+    json_member_text(w, "type", "tool_use");
+    json_member_text(w, "id", call->id);
+    json_member_text(w, "name", call->name);
+    json_key(w, "input");
+    json_put_raw(w, slice_of(input));
+    json_end_object(w);
+}
+
+// ---- Blocks of a stream ----
+static void begin_block_event(struct generation *g, const char *type, struct strbuf *out,
+                              struct json_writer *w)
+{
+    begin_event(out, w, type);
+    json_member_int(w, "index", (int64_t)g->at->n_parts - 1);
+}
+
+static void close_block(struct generation *g, struct strbuf *out)
+{
+    struct json_writer w;
+    if (g->at->open_part == PART_NONE)
+        return;
+    begin_block_event(g, "content_block_stop", out, &w);
+    end_event(out, &w);
+    g->at->open_part = PART_NONE;
+}
+
+static void open_block(struct generation *g, enum part_kind kind, const struct piece *p, struct strbuf *out)
+{
+    struct json_writer w;
+    if (g->at->open_part == kind && kind != PART_CALL)
+        return;
+    close_block(g, out);
+    g->at->open_part = kind;
+    g->at->n_parts++;
+    begin_block_event(g, "content_block_start", out, &w);
+    json_key(&w, "content_block");
+    if (kind == PART_CALL)
+        write_call_block(&w, p->calls, "{}");
+    else if (kind == PART_THINKING)
+        write_text_block(&w, "thinking", "thinking", slice_of(""));
+    else
+        write_text_block(&w, "text", "text", slice_of(""));
+    end_event(out, &w);
 }
 
 static void write_piece(struct generation *g, const struct piece *p, struct strbuf *out)
 {
     struct json_writer w;
-    if (g->at->n_pieces == 0) {
-        begin_event(out, &w, "content_block_start");
-        json_member_int(&w, "index", 0);
-        json_key(&w, "content_block");
-        write_text_block(&w, "text", slice_of(""));
-        end_event(out, &w);
-    }
-    begin_event(out, &w, "content_block_delta");
-    json_member_int(&w, "index", 0);
+    enum part_kind kind = piece_kind(p);
+    if (kind == PART_NONE)
+        return;
+    open_block(g, kind, p, out);
+    begin_block_event(g, "content_block_delta", out, &w);
     json_key(&w, "delta");
-    write_text_block(&w, "text_delta", p->text);
+    if (kind == PART_CALL)
+        write_text_block(&w, "input_json_delta", "partial_json", slice_of(p->calls->arguments));
+    else if (kind == PART_THINKING)
+        write_text_block(&w, "thinking_delta", "thinking", p->thinking);
+    else
+        write_text_block(&w, "text_delta", "text", p->text);
     end_event(out, &w);
 }
 
 static void write_last(struct generation *g, struct strbuf *out)
 {
     struct json_writer w;
-    if (g->at->n_pieces > 0) {
-        begin_event(out, &w, "content_block_stop");
-        json_member_int(&w, "index", 0);
-        end_event(out, &w);
-    }
+    close_block(g, out);
     begin_event(out, &w, "message_delta");
     json_key(&w, "delta");
     json_begin_object(&w);
@@ -124,8 +173,12 @@ static void write_whole(struct generation *g, struct strbuf *out)
     write_head(&w, g);
     json_key(&w, "content");
     json_begin_array(&w);
+    if (all.thinking.n > 0)
+        write_text_block(&w, "thinking", "thinking", all.thinking);
     if (all.text.n > 0)
-        write_text_block(&w, "text", all.text);
+        write_text_block(&w, "text", "text", all.text);
+    for (uint32_t i = 0; i < all.n_calls; i++)
+        write_call_block(&w, &all.calls[i], all.calls[i].arguments);
     json_end_array(&w);
     write_reason(&w, g);
     write_usage(&w, g->n_prompt, g->n_generated);

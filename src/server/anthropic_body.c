@@ -255,18 +255,55 @@ static void read_sampling(struct ask *a, struct fields *f)
         json_object_set_new(a->options, "top_k", json_integer(top_k));
 }
 
+// How much is told, else a model that can thinks as it likes. One that cannot answers all the same, and the
+// client is told (think_is_wish).
+static void read_effort(struct ask *a, struct fields *f)
+{
+    static const struct {
+        const char *effort, *level;
+    } all[] = {{"low", "low"}, {"medium", "medium"}, {"high", "high"}, {"xhigh", "high"}, {"max", "max"}};
+    const json_t *config = fields_object(f, "output_config", "anthropic.OutputConfig");
+    struct slice effort = slice_of("");
+    struct fields c = fields_open(config, "MessagesRequest.output_config", f->err);
+    fields_text(&c, "effort", &effort);
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        if (slice_is(effort, all[i].effort))
+            snprintf(a->think_level, sizeof a->think_level, "%s", all[i].level);
+    if (effort.n > 0 && a->think_level[0] == 0)
+        err_set(fields_fail(&c), ERR_INVALID,
+                "output_config.effort must be \"low\", \"medium\", \"high\", \"xhigh\" or \"max\"");
+    if (!fields_is_empty(fields_find(&c, "format")))
+        refuse(&c, "output_config.format");
+    ask_note_unread(a, &c, "output_config.");
+    f->failed |= c.failed;
+}
+
 static void read_thinking(struct ask *a, struct fields *f)
 {
     const json_t *thinking = fields_object(f, "thinking", "anthropic.ThinkingConfig");
-    if (thinking && !slice_is(json_slice(json_object_get(thinking, "type")), "disabled"))
-        a->needs |= NEED_THINKING;
+    struct slice type = slice_of("");
+    struct fields t = fields_open(thinking, "MessagesRequest.thinking", f->err);
+    read_effort(a, f);
+    if (fields_text(&t, "type", &type)) {
+        bool is_on = slice_is(type, "enabled") || slice_is(type, "adaptive");
+        if (!is_on && !slice_is(type, "disabled"))
+            err_set(fields_fail(&t), ERR_INVALID,
+                    "thinking.type must be \"enabled\", \"adaptive\" or \"disabled\"");
+        a->think = is_on ? THINK_ON : THINK_OFF;
+    }
+    if (a->think == THINK_UNSET && a->think_level[0])
+        a->think = THINK_ON;
+    a->think_is_wish = a->think == THINK_ON;
+    a->needs |= a->think_is_wish ? NEED_THINKING : 0;
+    ask_note_unread(a, &t, "thinking."); // budget_tokens: a model thinks as long as it does
+    f->failed |= t.failed;
 }
 
 static void read_rest(struct ask *a, struct fields *f)
 {
     static const char *const labels[] = {"metadata", "service_tier", "cache_control", NULL};
-    static const char *const refused[] = {"output_config", "output_format",      "container",
-                                          "mcp_servers",   "context_management", "inference_geo"};
+    static const char *const refused[] = {"output_format", "container", "mcp_servers", "context_management",
+                                          "inference_geo"};
     for (size_t i = 0; i < COUNT_OF(refused); i++)
         if (!fields_is_empty(fields_find(f, refused[i])))
             refuse(f, refused[i]);

@@ -47,6 +47,7 @@ struct ask {
     json_t *biases;            // of logits: object of token id and number, or NULL
     enum think_mode think;
     char think_level[REQUEST_LEVEL_BYTES]; // as in struct request
+    bool think_is_wish;                    // a model that cannot think answers all the same
     json_t *messages;                      // array of messages as in struct request
     json_t *tools;                         // array as in struct request, or NULL
     enum tool_choice tool_choice;

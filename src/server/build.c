@@ -40,11 +40,6 @@ static int check_capabilities(const struct stored_model *m, const struct templat
 int build_check(const struct ask *a, const struct stored_model *m, const struct template_traits *traits,
                 const char *verb, struct err *err)
 {
-    if ((a->needs & NEED_THINKING) && a->think == THINK_UNSET) // by a dialect that has no words for it
-        return err_set(err, ERR_INVALID,
-                       "\"%s\" does not support thinking: drover does not support \"think\" yet", a->model);
-    if ((a->needs & NEED_TOOLS) && !a->tools)
-        return err_set(err, ERR_INVALID, "drover does not support \"tools\" yet");
     if ((a->needs & NEED_THINKING) && !traits->takes_thinking)
         return err_set(err, ERR_INVALID, "\"%s\" does not support thinking", a->model);
     if (verb && !models_can_complete(m, NULL))

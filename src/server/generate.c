@@ -364,6 +364,8 @@ static void submit_model(struct generation *g, const struct stored_model *m, str
         .unload = g->ask.is_empty && g->ask.has_keep_alive && g->ask.keep_alive_ns == 0,
     };
     bool is_built = true;
+    if (g->ask.unread[0])
+        http_add_header(g->http, "X-Ignored-Parameters", g->ask.unread);
     if (!g->ask.is_empty) {
         s.request = build_request(&g->ask, m, &g->has_drawn_seed, err);
         is_built = s.request != NULL && check_copies(g, s.request, err) == 0;
@@ -402,6 +404,17 @@ static bool find_traits(struct generation *g, const struct stored_model *m, stru
     return true;
 }
 
+// A model that cannot think answers without thinking where that is enough; the client is told.
+static void drop_wish(struct ask *a, const struct template_traits *traits)
+{
+    if (!a->think_is_wish || traits->takes_thinking)
+        return;
+    a->think = THINK_UNSET;
+    a->think_level[0] = 0;
+    a->needs &= ~(unsigned)NEED_THINKING;
+    ask_note(a, "", "thinking");
+}
+
 static void admit_model(struct generation *g, const struct stored_model *m, struct err *err)
 {
     struct ask *a = &g->ask;
@@ -412,8 +425,10 @@ static void admit_model(struct generation *g, const struct stored_model *m, stru
         err_set(err, ERR_FORMAT, "model '%s' has no weights", a->model);
     else if (a->is_raw && has_texts && !is_unload)
         err_set(err, ERR_INVALID, "raw mode does not support template, system, or context");
-    else if (is_unload ||
-             (find_traits(g, m, &traits, err) && build_check(a, m, &traits, g->dialect->verb, err) == 0))
+    else if (!is_unload && !find_traits(g, m, &traits, err))
+        return;
+    drop_wish(a, &traits);
+    if (err->code == ERR_NONE && (is_unload || build_check(a, m, &traits, g->dialect->verb, err) == 0))
         submit_model(g, m, err);
 }
 
@@ -472,8 +487,6 @@ static void run(void *user)
             fields_parse(http_request_body(g->http), g->dialect->go_type, g->dialect->empty_text, &err);
     http_request_drop_body(g->http);
     bool is_read = g->ask.body && g->dialect->read(&g->ask, &err) == 0 && err.code == ERR_NONE;
-    if (is_read && g->ask.unread[0])
-        http_add_header(g->http, "X-Ignored-Parameters", g->ask.unread);
     if (is_read)
         admit(g, &err);
     if (err.code != ERR_NONE)

@@ -46,6 +46,17 @@ struct piece {
     uint32_t n_logprobs;
 };
 
+// What a piece of a stream is a part of, for dialects whose answers have parts.
+enum part_kind { PART_NONE, PART_THINKING, PART_TEXT, PART_CALL };
+
+static inline enum part_kind piece_kind(const struct piece *p)
+{
+    return p->n_calls > 0      ? PART_CALL
+           : p->thinking.n > 0 ? PART_THINKING
+           : p->text.n > 0     ? PART_TEXT
+                               : PART_NONE;
+}
+
 struct dialect {
     const char *route;       // for the logs
     const char *go_type;     // of the body, for errors: "api.GenerateRequest"
@@ -86,6 +97,12 @@ struct choice {
     uint32_t stop_i; // 1 + index of the stop string that was found
     enum done_reason reason;
     size_t n_characters; // sent so far; kept by dialects that count them
+    // Kept by dialects whose answers have parts: the one that is open, how many were begun, where in all that
+    // was said of its kind the open one begins, and what the finished ones were.
+    enum part_kind open_part;
+    uint32_t n_parts;
+    size_t part_start;
+    json_t *items;
     struct reply *reply; // reads what the model says; NULL: all is content
     struct strbuf text, thinking;
     struct tool_call *calls; // of a stream too

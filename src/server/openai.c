@@ -32,12 +32,8 @@ static const struct refused refused[] = {
 };
 
 // Labels, and hints for a cache that is always there.
-static const char *const labels[] = {"user",
-                                     "metadata",
-                                     "safety_identifier",
-                                     "prompt_cache_key",
-                                     "prompt_cache_retention",
-                                     NULL};
+static const char *const labels[] = {
+    "user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", NULL};
 
 static bool is_idle(const struct refused *r, const json_t *v)
 {
@@ -182,6 +178,30 @@ void openai_read_format(struct ask *a, struct fields *f, const char *name, const
     }
 }
 
+void openai_read_effort(struct ask *a, struct fields *f, struct slice effort)
+{
+    static const struct {
+        const char *effort, *level;
+    } all[] = {{"minimal", "low"}, {"low", "low"},   {"medium", "medium"}, {"high", "high"},
+               {"xhigh", "max"},   {"ultra", "max"}, {"max", "max"}};
+    if (effort.n == 0)
+        return;
+    a->think = slice_is(effort, "none") ? THINK_OFF : THINK_UNSET;
+    for (size_t i = 0; i < COUNT_OF(all) && a->think == THINK_UNSET; i++) {
+        if (!slice_is(effort, all[i].effort))
+            continue;
+        a->think = THINK_ON;
+        a->needs |= NEED_THINKING;
+        snprintf(a->think_level, sizeof a->think_level, "%s", all[i].level);
+    }
+    if (a->think == THINK_UNSET)
+        err_set(fields_fail(f), ERR_INVALID,
+                "invalid reasoning value: \"%.*s\" (must be \"minimal\", \"low\", \"medium\", "
+                "\"high\", \"xhigh\", \"ultra\", "
+                "\"max\", or \"none\")",
+                (int)MIN(effort.n, 64), effort.at);
+}
+
 void openai_read_common(struct ask *a, struct fields *f)
 {
     int64_t seed = 0;
@@ -220,7 +240,11 @@ void openai_write_head(struct json_writer *w, const struct generation *g, const 
 
 void openai_write_reason(struct json_writer *w, const struct choice *c)
 {
-    json_member_text(w, "finish_reason", !c ? NULL : c->reason == DONE_LENGTH ? "length" : "stop");
+    json_member_text(w, "finish_reason",
+                     !c                         ? NULL
+                     : c->reason == DONE_LENGTH ? "length"
+                     : c->n_calls > 0           ? "tool_calls"
+                                                : "stop");
 }
 
 void openai_write_usage(struct json_writer *w, const struct generation *g)

@@ -18,6 +18,8 @@ void openai_read_tools(struct ask *a, struct fields *f);    // tools, tool_choic
 // "none", "auto", "required", or an object that names a function, which `named_in` holds ("function"), or
 // which it does itself (NULL).
 void openai_read_tool_choice(struct ask *a, struct fields *f, const char *named_in);
+// How much to think: "none" ... "max"; "": nothing was said. Another word is refused.
+void openai_read_effort(struct ask *a, struct fields *f, struct slice effort);
 // Arguments always have the form of their tool's parameters where a call is required; else the model is free,
 // which is told if it was asked for otherwise.
 void openai_read_strict(struct ask *a, struct fields *f, const char *label);

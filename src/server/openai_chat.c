@@ -10,22 +10,11 @@
 // ---- The body ----
 static void read_effort(struct ask *a, struct fields *f)
 {
-    static const char *const levels[] = {"none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max"};
     struct slice effort = slice_of("");
     const json_t *reasoning = fields_object(f, "reasoning", "openai.Reasoning");
     if (!fields_text(f, "reasoning_effort", &effort))
         effort = json_slice(json_object_get(reasoning, "effort"));
-    bool is_known = effort.n == 0;
-    for (size_t i = 0; i < COUNT_OF(levels); i++)
-        is_known |= slice_is(effort, levels[i]);
-    if (!is_known)
-        err_set(fields_fail(f), ERR_INVALID,
-                "invalid reasoning value: \"%.*s\" (must be \"minimal\", \"low\", \"medium\", "
-                "\"high\", \"xhigh\", \"ultra\", "
-                "\"max\", or \"none\")",
-                (int)MIN(effort.n, 64), effort.at);
-    else if (effort.n > 0 && !slice_is(effort, "none"))
-        a->needs |= NEED_THINKING;
+    openai_read_effort(a, f, effort);
 }
 
 static int read_body(struct ask *a, struct err *err)
@@ -58,6 +47,31 @@ static void write_logprobs(struct json_writer *w, const struct piece *p)
     json_end_object(w);
 }
 
+// What an answer or a delta says. Thoughts and calls are there when they are.
+static void write_said(struct json_writer *w, const struct piece *p)
+{
+    json_member_slice(w, "content", p->text);
+    if (p->thinking.n > 0)
+        json_member_slice(w, "reasoning", p->thinking);
+    if (p->n_calls == 0)
+        return;
+    json_key(w, "tool_calls");
+    json_begin_array(w);
+    for (uint32_t i = 0; i < p->n_calls; i++) {
+        json_begin_object(w);
+        json_member_text(w, "id", p->calls[i].id);
+        json_member_int(w, "index", p->calls[i].index);
+        json_member_text(w, "type", "function");
+        json_key(w, "function");
+        json_begin_object(w);
+        json_member_text(w, "name", p->calls[i].name);
+        json_member_text(w, "arguments", p->calls[i].arguments);
+        json_end_object(w);
+        json_end_object(w);
+    }
+    json_end_array(w);
+}
+
 // One chunk; `p` NULL: the delta is empty, `is_first`: it names the role.
 static void write_chunk(struct generation *g, const struct piece *p, bool is_first, bool is_last,
                         struct strbuf *out)
@@ -75,7 +89,7 @@ static void write_chunk(struct generation *g, const struct piece *p, bool is_fir
     if (is_first)
         json_member_text(&w, "role", "assistant");
     if (p)
-        json_member_slice(&w, "content", p->text);
+        write_said(&w, p);
     json_end_object(&w);
     openai_write_reason(&w, is_last ? g->at : NULL);
     if (p)
@@ -114,7 +128,7 @@ static void write_choice(struct json_writer *w, const struct choice *c)
     json_key(w, "message");
     json_begin_object(w);
     json_member_text(w, "role", "assistant");
-    json_member_slice(w, "content", all.text);
+    write_said(w, &all);
     json_end_object(w);
     openai_write_reason(w, c);
     write_logprobs(w, &all);

@@ -121,6 +121,8 @@ static void write_chunk(struct generation *g, const struct piece *p, bool is_las
 
 static void write_piece(struct generation *g, const struct piece *p, struct strbuf *out)
 {
+    if (p->thinking.n > 0 && p->n_logprobs == 0) // there is no place for it
+        return;
     write_chunk(g, p, false, out);
     g->at->n_characters += count_characters(p->text);
 }

@@ -31,21 +31,65 @@ static json_t *id_value(const struct generation *g, const char *prefix)
     return json_sprintf("%s_%" PRIu64, prefix, g->id);
 }
 
+// ---- Items of the output ----
+static json_t *item_id(const struct generation *g, const char *prefix, uint32_t item_i)
+{
+    return item_i == 0 ? id_value(g, prefix) : json_sprintf("%s_%" PRIu64 "_%u", prefix, g->id, item_i);
+}
+
 static json_t *part_value(struct slice text)
 {
     return json_pack("{s:s, s:o, s:[], s:[]}", "type", "output_text", "text", text_value(text), "annotations",
                      "logprobs");
 }
 
-static json_t *item_value(const struct generation *g, bool is_done, struct slice text)
+static json_t *message_item(const struct generation *g, uint32_t item_i, bool is_done, struct slice text)
 {
-    json_t *item = json_pack("{s:o, s:s, s:s, s:s, s:[]}", "id", id_value(g, "msg"), "type", "message",
+    json_t *item = json_pack("{s:o, s:s, s:s, s:s, s:[]}", "id", item_id(g, "msg", item_i), "type", "message",
                              "status", is_done ? "completed" : "in_progress", "role", "assistant", "content");
     if (is_done)
         json_array_append_new(json_object_get(item, "content"), part_value(text));
     return item;
 }
 
+// The thoughts are their own summary, and nothing about them is hidden.
+static json_t *reasoning_item(const struct generation *g, uint32_t item_i, bool is_done, struct slice text)
+{
+    json_t *item =
+        json_pack("{s:o, s:s, s:[]}", "id", item_id(g, "rs", item_i), "type", "reasoning", "summary");
+    if (is_done) {
+        json_array_append_new(json_object_get(item, "summary"),
+                              json_pack("{s:s, s:o}", "type", "summary_text", "text", text_value(text)));
+        json_object_set_new(item, "encrypted_content", text_value(text));
+    }
+    json_object_set_new(item, "status", json_string(is_done ? "completed" : "in_progress"));
+    return item;
+}
+
+static json_t *call_item(const struct generation *g, uint32_t item_i, bool is_done,
+                         const struct tool_call *call)
+{
+    return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o}", "id", item_id(g, "fc", item_i), "type",
+                     "function_call", "status", is_done ? "completed" : "in_progress", "call_id",
+                     text_value(slice_of(call->id)), "name", text_value(slice_of(call->name)), "arguments",
+                     text_value(slice_of(is_done ? call->arguments : "")));
+}
+
+static json_t *whole_output(const struct generation *g)
+{
+    struct piece all = generate_whole(g->at);
+    json_t *output = json_array();
+    uint32_t n = 0;
+    if (all.thinking.n > 0)
+        json_array_append_new(output, reasoning_item(g, n++, true, all.thinking));
+    if (all.text.n > 0 || all.n_calls == 0)
+        json_array_append_new(output, message_item(g, n++, true, all.text));
+    for (uint32_t i = 0; i < all.n_calls; i++)
+        json_array_append_new(output, call_item(g, n++, true, &all.calls[i]));
+    return output;
+}
+
+// ---- The response ----
 // What the request said, else `otherwise`.
 static void echo(json_t *to, const struct generation *g, const char *name, json_t *otherwise)
 {
@@ -66,9 +110,11 @@ static json_t *usage_value(const struct generation *g)
                      "reasoning_tokens", 0);
 }
 
-static json_t *response_value(const struct generation *g, bool is_done, struct slice text)
+// `output`, taken, is there when the answer is.
+static json_t *response_value(const struct generation *g, json_t *output)
 {
     json_t *r = json_object();
+    bool is_done = output != NULL;
     json_object_set_new(r, "id", id_value(g, "resp"));
     json_object_set_new(r, "object", json_string("response"));
     json_object_set_new(r, "created_at", json_integer(g->created_s));
@@ -78,11 +124,9 @@ static json_t *response_value(const struct generation *g, bool is_done, struct s
     json_object_set_new(r, "model", text_value(slice_of(g->ask.model)));
     json_object_set_new(r, "previous_response_id", json_null());
     echo(r, g, "instructions", json_null());
-    json_object_set_new(r, "output", json_array());
-    if (is_done)
-        json_array_append_new(json_object_get(r, "output"), item_value(g, true, text));
+    json_object_set_new(r, "output", is_done ? output : json_array());
     json_object_set_new(r, "error", json_null());
-    json_object_set_new(r, "tools", json_array());
+    echo(r, g, "tools", json_array());
     echo(r, g, "tool_choice", json_string("auto"));
     echo(r, g, "truncation", json_string("disabled"));
     echo(r, g, "parallel_tool_calls", json_true());
@@ -118,60 +162,138 @@ static void write_event(struct generation *g, const char *type, json_t *members,
     json_decref(members);
 }
 
-// Where in the answer the event is.
-static json_t *place(const struct generation *g)
+static uint32_t item_i(const struct generation *g)
 {
-    return json_pack("{s:o, s:i, s:i}", "item_id", id_value(g, "msg"), "output_index", 0, "content_index", 0);
+    return g->at->n_parts - 1;
+}
+
+// Where in the answer the event is, with a member of its own. `value` is taken.
+static json_t *place(const struct generation *g, const char *prefix, const char *name, json_t *value)
+{
+    json_t *at = json_pack("{s:o, s:i, s:o}", "item_id", item_id(g, prefix, item_i(g)), "output_index",
+                           (int)item_i(g), name, value);
+    if (strcmp(prefix, "msg") == 0)
+        json_object_set_new(at, "content_index", json_integer(0));
+    if (strcmp(prefix, "rs") == 0)
+        json_object_set_new(at, "summary_index", json_integer(0));
+    return at;
+}
+
+static json_t *with_no_logprobs(json_t *event)
+{
+    json_object_set_new(event, "logprobs", json_array());
+    return event;
+}
+
+static void write_item(struct generation *g, const char *type, json_t *item, struct strbuf *out)
+{
+    write_event(g, type, json_pack("{s:i, s:o}", "output_index", (int)item_i(g), "item", item), out);
+}
+
+static void finish_item(struct generation *g, json_t *item, struct strbuf *out)
+{
+    if (!g->at->items)
+        g->at->items = json_array();
+    json_array_append(g->at->items, item);
+    write_item(g, "response.output_item.done", item, out);
+    g->at->open_part = PART_NONE;
+}
+
+static struct slice since(const struct strbuf *all, size_t start)
+{
+    return slice_make(all->n > start ? all->at + start : "", all->n > start ? all->n - start : 0);
+}
+
+static void close_item(struct generation *g, struct strbuf *out)
+{
+    const struct choice *c = g->at;
+    if (c->open_part == PART_THINKING) {
+        struct slice text = since(&c->thinking, c->part_start);
+        write_event(g, "response.reasoning_summary_text.done", place(g, "rs", "text", text_value(text)), out);
+        finish_item(g, reasoning_item(g, item_i(g), true, text), out);
+    } else if (c->open_part == PART_TEXT) {
+        struct slice text = since(&c->text, c->part_start);
+        write_event(g, "response.output_text.done",
+                    with_no_logprobs(place(g, "msg", "text", text_value(text))), out);
+        write_event(g, "response.content_part.done", place(g, "msg", "part", part_value(text)), out);
+        finish_item(g, message_item(g, item_i(g), true, text), out);
+    }
+}
+
+// `start`: where its text begins in all that was said of its kind.
+static void open_item(struct generation *g, enum part_kind kind, size_t start, struct strbuf *out)
+{
+    struct choice *c = g->at;
+    struct slice none = slice_of("");
+    if (c->open_part == kind)
+        return;
+    close_item(g, out);
+    c->open_part = kind;
+    c->part_start = start;
+    c->n_parts++;
+    if (kind == PART_THINKING)
+        write_item(g, "response.output_item.added", reasoning_item(g, item_i(g), false, none), out);
+    if (kind != PART_TEXT)
+        return;
+    write_item(g, "response.output_item.added", message_item(g, item_i(g), false, none), out);
+    write_event(g, "response.content_part.added", place(g, "msg", "part", part_value(none)), out);
+}
+
+static void write_call(struct generation *g, const struct tool_call *call, struct strbuf *out)
+{
+    struct slice arguments = slice_of(call->arguments);
+    open_item(g, PART_CALL, 0, out);
+    write_item(g, "response.output_item.added", call_item(g, item_i(g), false, call), out);
+    write_event(g, "response.function_call_arguments.delta", place(g, "fc", "delta", text_value(arguments)),
+                out);
+    write_event(g, "response.function_call_arguments.done",
+                place(g, "fc", "arguments", text_value(arguments)), out);
+    finish_item(g, call_item(g, item_i(g), true, call), out);
 }
 
 static void write_first(struct generation *g, struct strbuf *out)
 {
-    struct slice none = slice_of("");
-    write_event(g, "response.created", json_pack("{s:o}", "response", response_value(g, false, none)), out);
-    write_event(g, "response.in_progress", json_pack("{s:o}", "response", response_value(g, false, none)),
-                out);
+    write_event(g, "response.created", json_pack("{s:o}", "response", response_value(g, NULL)), out);
+    write_event(g, "response.in_progress", json_pack("{s:o}", "response", response_value(g, NULL)), out);
 }
 
-static void write_start(struct generation *g, struct strbuf *out)
+// Where the piece, which was just kept, begins.
+static size_t start_of(const struct strbuf *all, struct slice piece)
 {
-    json_t *part = place(g);
-    json_object_set_new(part, "part", part_value(slice_of("")));
-    write_event(g, "response.output_item.added",
-                json_pack("{s:i, s:o}", "output_index", 0, "item", item_value(g, false, slice_of(""))), out);
-    write_event(g, "response.content_part.added", part, out);
+    return all->n > piece.n ? all->n - piece.n : 0;
 }
 
 static void write_piece(struct generation *g, const struct piece *p, struct strbuf *out)
 {
-    json_t *delta = place(g);
-    if (g->at->n_pieces == 0)
-        write_start(g, out);
-    json_object_set_new(delta, "delta", text_value(p->text));
-    json_object_set_new(delta, "logprobs", json_array());
-    write_event(g, "response.output_text.delta", delta, out);
+    const struct choice *c = g->at;
+    enum part_kind kind = piece_kind(p);
+    if (kind == PART_CALL) {
+        write_call(g, p->calls, out);
+    } else if (kind == PART_THINKING) {
+        open_item(g, kind, start_of(&c->thinking, p->thinking), out);
+        write_event(g, "response.reasoning_summary_text.delta",
+                    place(g, "rs", "delta", text_value(p->thinking)), out);
+    } else if (kind == PART_TEXT) {
+        open_item(g, kind, start_of(&c->text, p->text), out);
+        write_event(g, "response.output_text.delta",
+                    with_no_logprobs(place(g, "msg", "delta", text_value(p->text))), out);
+    }
 }
 
 static void write_last(struct generation *g, struct strbuf *out)
 {
-    struct slice text = generate_whole(g->at).text;
-    json_t *done = place(g), *part = place(g);
     if (g->n_events == 0) // a model that was only loaded
         write_first(g, out);
-    if (g->at->n_pieces == 0)
-        write_start(g, out);
-    json_object_set_new(done, "text", text_value(text));
-    json_object_set_new(done, "logprobs", json_array());
-    json_object_set_new(part, "part", part_value(text));
-    write_event(g, "response.output_text.done", done, out);
-    write_event(g, "response.content_part.done", part, out);
-    write_event(g, "response.output_item.done",
-                json_pack("{s:i, s:o}", "output_index", 0, "item", item_value(g, true, text)), out);
-    write_event(g, "response.completed", json_pack("{s:o}", "response", response_value(g, true, text)), out);
+    if (g->at->n_parts == 0)
+        open_item(g, PART_TEXT, 0, out);
+    close_item(g, out);
+    write_event(g, "response.completed",
+                json_pack("{s:o}", "response", response_value(g, json_incref(g->at->items))), out);
 }
 
 static void write_whole(struct generation *g, struct strbuf *out)
 {
-    json_t *response = response_value(g, true, generate_whole(g->at).text);
+    json_t *response = response_value(g, whole_output(g));
     struct json_writer w = json_writer_make(out);
     json_put_value(&w, response);
     strbuf_push_char(out, '\n');

@@ -251,9 +251,13 @@ static void read_text(struct ask *a, struct fields *f)
 static void read_reasoning(struct ask *a, struct fields *f)
 {
     const json_t *reasoning = fields_object(f, "reasoning", "openai.ResponsesReasoning");
-    struct slice effort = json_slice(json_object_get(reasoning, "effort"));
-    if (effort.n > 0 && !slice_is(effort, "none"))
-        a->needs |= NEED_THINKING;
+    struct slice effort = slice_of("");
+    struct fields r = fields_open(reasoning, "ResponsesRequest.reasoning", f->err);
+    if (fields_text(&r, "effort", &effort))
+        openai_read_effort(a, &r, effort);
+    fields_accept(&r, (const char *const[]){"summary", "generate_summary", NULL}); // all of it is told
+    ask_note_unread(a, &r, "reasoning.");
+    f->failed |= r.failed;
 }
 
 static void read_sampling(struct ask *a, struct fields *f)

@@ -73,6 +73,9 @@ static void say_call(struct choice *c, const struct reply_call *call)
 static void on_part(void *user, const struct reply_part *part)
 {
     struct piece piece = {.text = slice_of(""), .thinking = slice_of("")};
+    const struct choice *c = user;
+    if (c->g->ask.one_call && c->n_calls > 0) // the answer is over with its one call
+        return;
     if (part->kind == REPLY_CALL) {
         say_call(user, &part->call);
         return;
@@ -121,6 +124,7 @@ void said_fini(struct choice *c)
         free(c->calls[i].arguments);
     }
     free(c->calls);
+    json_decref(c->items);
     reply_free(c->reply);
     strbuf_fini(&c->text);
     strbuf_fini(&c->thinking);

@@ -19,7 +19,8 @@ void tools_add(struct ask *a, struct fields *f, const struct tool *t)
         err_set(fields_fail(f), ERR_INVALID, "the parameters of tool \"%.*s\" must be an object",
                 (int)(t->name.n < 64 ? t->name.n : 64), t->name.at);
     json_object_set_new(function, "name", text_value(t->name));
-    json_object_set_new(function, "description", text_value(t->description));
+    if (t->description.n > 0)
+        json_object_set_new(function, "description", text_value(t->description));
     if (t->parameters)
         json_object_set(function, "parameters", (json_t *)t->parameters);
     json_object_set_new(tool, "type", json_string("function"));
@@ -51,6 +52,9 @@ void tools_settle(struct ask *a, struct fields *f)
         json_decref(a->tools);
         a->tools = NULL;
     }
+    if (a->tool_choice == TOOL_CHOICE_REQUIRED)
+        err_set(fields_fail(f), ERR_INVALID,
+                "drover does not support a \"tool_choice\" that requires a call yet");
     a->needs |= a->tools ? NEED_TOOLS : 0;
 }
 
@@ -64,7 +68,8 @@ void tools_add_call(json_t *message, struct slice id, struct slice name, json_t 
     json_object_set_new(function, "index", json_integer((json_int_t)json_array_size(calls)));
     json_object_set_new(function, "name", text_value(name));
     json_object_set_new(function, "arguments", arguments ? arguments : json_object());
-    json_object_set_new(call, "id", text_value(id));
+    if (id.n > 0)
+        json_object_set_new(call, "id", text_value(id));
     json_object_set_new(call, "function", function);
     json_array_append_new(calls, call);
 }

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "text/reply.h"
 
 struct job {
     struct list node;
@@ -68,6 +69,12 @@ static void drop(struct job *j, int n_refs) // with the lock
         free(j);
 }
 
+static struct reply_form form_of(const struct reply_spec *s)
+{
+    return (struct reply_form){s->family, s->in_thinking, slice_of(s->opening), slice_of(s->closing),
+                               slice_of(s->tag)};
+}
+
 static void play_token(struct job *j)
 {
     uint32_t i = j->step - 1;
@@ -93,6 +100,8 @@ static bool is_last_step(const struct job *j, bool is_closing)
 // One event of the job.
 static void play(struct job *j, bool is_closing)
 {
+    struct reply_spec spec =
+        reply_spec_of_jinja(slice_of(j->script.reply_template ? j->script.reply_template : ""));
     static const uint32_t ids[8] = {11, 12, 13, 14, 15, 16, 17, 18};
     struct event e = {.kind = EVENT_DONE, .reason = j->unload ? DONE_UNLOAD : DONE_LOAD};
     uint32_t n = count_tokens(&j->script);
@@ -104,7 +113,8 @@ static void play(struct job *j, bool is_closing)
                            .prompt_ids = ids,
                            .n_prompt = j->script.n_prompt,
                            .n_cached = j->script.n_cached,
-                           .n_truncated = j->script.n_truncated};
+                           .n_truncated = j->script.n_truncated,
+                           .reply = form_of(&spec)};
     } else if (j->has_request && j->step > 0 && j->step <= n) {
         play_token(j);
         return;

@@ -15,19 +15,31 @@ struct fake_script {
     uint32_t n_repeats;                  // the tokens are played so many times; 0: once
     uint32_t n_prompt, n_cached, n_truncated;
     enum done_reason reason;
-    uint32_t stop_i;         // of the event that ends it
-    bool has_logprobs;       // each token with its own and, if asked for, one alternative
-    bool hold_before_prompt; // until fake_host_release
-    bool hold_before_tokens; // after the first token
-    bool is_full;            // host_submit fails with ERR_BUSY
-    bool fails_at_prompt;    // EVENT_ERROR `error` in place of EVENT_PROMPT
-    bool fails_in_tokens;    // after the tokens in place of EVENT_DONE
+    uint32_t stop_i;            // of the event that ends it
+    const char *reply_template; // Jinja whose words say how the answer is to be read; NULL: as content
+    bool has_logprobs;          // each token with its own and, if asked for, one alternative
+    bool hold_before_prompt;    // until fake_host_release
+    bool hold_before_tokens;    // after the first token
+    bool is_full;               // host_submit fails with ERR_BUSY
+    bool fails_at_prompt;       // EVENT_ERROR `error` in place of EVENT_PROMPT
+    bool fails_in_tokens;       // after the tokens in place of EVENT_DONE
     struct err error;
     const char *card_json; // of host_read_card
 };
 
 #define FAKE_SCRIPT_DEFAULT                                                                                  \
     ((struct fake_script){.tokens = {"Hel", "lo", " you"}, .n_prompt = 5, .n_cached = 2, .reason = DONE_STOP})
+
+// A model that thinks, speaks and calls two tools.
+#define FAKE_SCRIPT_CLEVER                                                                                   \
+    ((struct fake_script){.tokens = {"<think>h", "m</think>\n\nLet me", " see.\n<tool_",                     \
+                                     "call>\n{\"name\": \"f\", \"arg",                                       \
+                                     "uments\": {\"y\": 1, \"x\": \"<\"}}\n</tool_call>",                    \
+                                     "\n<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>"},   \
+                          .reply_template = "<think></think><tool_call>",                                    \
+                          .n_prompt = 5,                                                                     \
+                          .n_cached = 2,                                                                     \
+                          .reason = DONE_STOP})
 
 void fake_host_set(struct host *h, const struct fake_script *script);
 void fake_host_release(struct host *h);

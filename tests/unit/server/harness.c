@@ -93,6 +93,13 @@ static void add_models(struct harness *h)
               (struct layer[]){{"model", "GGUF"},
                                {"template", "{{- if .System }}{{ .System }}{{ end }}{{ .Prompt }}"},
                                {NULL, NULL}});
+    add_model(h, "library/clever/latest", "llama",
+              (struct layer[]){
+                  {"model", "GGUF"},
+                  {"template",
+                   "{% for m in messages %}{{ m.content }}{% endfor %}{% if tools %}<tool_call>{{ tools }}"
+                   "{{ 'tool' }}{% endif %}<think></think>"},
+                  {NULL, NULL}});
     add_model(h, "library/bertie/latest", "bert", (struct layer[]){{"model", "GGUF"}, {NULL, NULL}});
 }
 

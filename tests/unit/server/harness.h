@@ -22,6 +22,7 @@ struct harness {
 //   tiny      no template, system "You are brief.", parameters {num_predict 12, stop ["<e>"], temperature 0},
 //   messages Hello / Hi there, a licence plain     nothing but weights me/other:v2   a Jinja template layer
 //   go        a Go template layer
+//   clever    a Jinja template layer that knows tools and thinking
 //   bertie    family bert
 int harness_setup(void **state);
 int harness_teardown(void **state);

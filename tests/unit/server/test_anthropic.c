@@ -96,6 +96,114 @@ static void it_streams_events(void **state)
     reply_fini(&r);
 }
 
+#define CLEVER                                                                                               \
+    "{" ASK                                                                                                  \
+    ",\"model\":\"clever\",\"tools\":[{\"name\":\"f\",\"description\":\"d\",\"input_schema\":{\"type\":"     \
+    "\"object\"},\"cache_control\":{}},{\"type\":\"custom\",\"name\":\"g\"}]"
+
+static void use_clever(void **state)
+{
+    struct fake_script s = FAKE_SCRIPT_CLEVER;
+    fake_host_set(((struct harness *)*state)->host, &s);
+}
+
+static void thoughts_and_calls_are_blocks(void **state)
+{
+    use_clever(state);
+    struct reply r =
+        post(*state, PATH, CLEVER ",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":1024}}");
+    const struct request *q = last_request(state);
+    json_t *v = reply_json_value(&r), *content = json_object_get(v, "content");
+    char *ignored = reply_header(&r, "X-Ignored-Parameters");
+    assert_string_equal(q->tools_json,
+                        "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"d\","
+                        "\"parameters\":{\"type\":\"object\"}}},{\"type\":\"function\",\"function\":{"
+                        "\"name\":\"g\"}}]");
+    assert_int_equal(q->think, THINK_ON);
+    assert_string_equal(ignored, "thinking.budget_tokens");
+    assert_int_equal(json_array_size(content), 4);
+    assert_json(json_array_get(content, 0), "{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"\"}");
+    assert_json(json_array_get(content, 1), "{\"type\":\"text\",\"text\":\"Let me see.\"}");
+    assert_string_equal(keys_of(json_array_get(content, 2)), "type,id,name,input");
+    assert_json(json_object_get(json_array_get(content, 2), "input"), "{\"y\":1,\"x\":\"<\"}");
+    assert_string_equal(text_of(json_array_get(content, 3), "name"), "g");
+    assert_string_equal(text_of(v, "stop_reason"), "tool_use");
+    free(ignored);
+    json_decref(v);
+    reply_fini(&r);
+}
+
+static void blocks_of_a_stream_follow_each_other(void **state)
+{
+    static const char *const expected[][2] = {
+        {"1", "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"thinking\","
+              "\"thinking\":"
+              "\"\",\"signature\":\"\"}}"},
+        {"2",
+         "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"thinking_delta\",\"thinking\":"
+         "\"h\"}}"},
+        {"4", "{\"type\":\"content_block_stop\",\"index\":0}"},
+        {"6",
+         "{\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"Let "
+         "me\"}}"},
+        {"8", "{\"type\":\"content_block_stop\",\"index\":1}"},
+        {"10",
+         "{\"type\":\"content_block_delta\",\"index\":2,\"delta\":{\"type\":\"input_json_delta\",\"partial_"
+         "json\":\"{\\\"y\\\":1,\\\"x\\\":\\\"\\\\u003c\\\"}\"}}"},
+        {"14", "{\"type\":\"content_block_stop\",\"index\":3}"},
+        {"15",
+         "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{\"input_tokens\":5,"
+         "\"output_tokens\":6}}"},
+    };
+    use_clever(state);
+    struct reply r = post(*state, PATH, CLEVER ",\"stream\":true}");
+    assert_string_equal(
+        reply_event_names(&r),
+        "message_start content_block_start content_block_delta content_block_delta "
+        "content_block_stop content_block_start content_block_delta content_block_delta "
+        "content_block_stop content_block_start content_block_delta content_block_stop "
+        "content_block_start content_block_delta content_block_stop message_delta message_stop");
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
+        assert_event(&r, (size_t)atoi(expected[i][0]), expected[i][1]);
+    json_t *start = reply_event(&r, 9), *block = json_object_get(start, "content_block");
+    assert_string_equal(keys_of(block), "type,id,name,input");
+    assert_json(json_object_get(block, "input"), "{}");
+    json_decref(start);
+    reply_fini(&r);
+}
+
+static void thinking_is_a_wish(void **state)
+{
+    struct reply r = post(*state, PATH, "{" ASK ",\"thinking\":{\"type\":\"enabled\"}}"); // plain cannot
+    char *ignored = reply_header(&r, "X-Ignored-Parameters");
+    assert_int_equal(r.status, 200);
+    assert_string_equal(ignored, "thinking");
+    assert_int_equal(last_request(state)->think, THINK_UNSET);
+    free(ignored);
+    reply_fini(&r);
+    r = post(*state, PATH, CLEVER ",\"thinking\":{\"type\":\"disabled\"}}");
+    assert_int_equal(last_request(state)->think, THINK_OFF);
+    reply_fini(&r);
+    r = post(*state, PATH, CLEVER ",\"output_config\":{\"effort\":\"xhigh\"}}");
+    assert_int_equal(last_request(state)->think, THINK_ON);
+    assert_string_equal(last_request(state)->think_level, "high");
+    reply_fini(&r);
+}
+
+static void the_choice_of_tools_is_honoured(void **state)
+{
+    use_clever(state);
+    struct reply r =
+        post(*state, PATH, CLEVER ",\"tool_choice\":{\"type\":\"auto\",\"disable_parallel_tool_use\":true}}");
+    json_t *v = reply_json_value(&r);
+    assert_int_equal(json_array_size(json_object_get(v, "content")), 3);
+    json_decref(v);
+    reply_fini(&r);
+    r = post(*state, PATH, CLEVER ",\"tool_choice\":{\"type\":\"none\"}}");
+    assert_null(last_request(state)->tools_json);
+    reply_fini(&r);
+}
+
 static void an_answer_without_text_has_no_block(void **state)
 {
     struct harness *h = *state;
@@ -263,6 +371,10 @@ static void what_is_not_honoured_is_refused(void **state)
          "tool_choice: no tool is named \"g\""},
         {"\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"server_tool_use\"}]}]",
          "drover does not support content of type \"server_tool_use\" yet"},
+        {"\"thinking\":{\"type\":\"some\"}",
+         "thinking.type must be \"enabled\", \"adaptive\" or \"disabled\""},
+        {"\"output_config\":{\"effort\":\"some\"}",
+         "output_config.effort must be \"low\", \"medium\", \"high\", \"xhigh\" or \"max\""},
         {"\"container\":\"c\"", "drover does not support \"container\" yet"},
         {"\"mcp_servers\":[{}]", "drover does not support \"mcp_servers\" yet"},
         {"\"context_management\":{\"edits\":[]}", "drover does not support \"context_management\" yet"},
@@ -333,6 +445,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(it_answers_whole),
         T(it_streams_events),
+        T(thoughts_and_calls_are_blocks),
+        T(blocks_of_a_stream_follow_each_other),
+        T(thinking_is_a_wish),
+        T(the_choice_of_tools_is_honoured),
         T(an_answer_without_text_has_no_block),
         T(the_end_has_its_reason),
         T(parameters_are_honoured),

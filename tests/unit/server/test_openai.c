@@ -160,6 +160,96 @@ static void calls_and_results_become_messages(void **state)
     strbuf_fini(&body);
 }
 
+#define CLEVER                                                                                               \
+    "{\"model\":\"clever\"," MESSAGES                                                                        \
+    ",\"seed\":1,\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","                            \
+    "\"description\":\"d\",\"parameters\":{\"type\":\"object\"}}},{\"type\":\"function\",\"function\":{"     \
+    "\"name\":"                                                                                              \
+    "\"g\"}}]"
+
+static void use_clever(void **state)
+{
+    struct fake_script s = FAKE_SCRIPT_CLEVER;
+    fake_host_set(((struct harness *)*state)->host, &s);
+}
+
+static void thoughts_and_calls_are_members_of_the_message(void **state)
+{
+    use_clever(state);
+    struct reply r = post(*state, "/v1/chat/completions", CLEVER ",\"reasoning_effort\":\"xhigh\"}");
+    const struct request *q = &fake_host_last(((struct harness *)*state)->host)->request;
+    assert_string_equal(q->tools_json,
+                        "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"d\","
+                        "\"parameters\":{\"type\":\"object\"}}},{\"type\":\"function\",\"function\":{"
+                        "\"name\":\"g\"}}]");
+    assert_int_equal(q->think, THINK_ON);
+    assert_string_equal(q->think_level, "max");
+    json_t *v = reply_json_value(&r);
+    const json_t *message = json_object_get(choice_of(v), "message");
+    assert_string_equal(keys_of(message), "role,content,reasoning,tool_calls");
+    assert_string_equal(text_of(message, "content"), "Let me see.");
+    assert_string_equal(text_of(message, "reasoning"), "hm");
+    assert_string_equal(text_of(choice_of(v), "finish_reason"), "tool_calls");
+    const json_t *calls = json_object_get(message, "tool_calls"), *call = json_array_get(calls, 0);
+    assert_int_equal(json_array_size(calls), 2);
+    assert_string_equal(keys_of(call), "id,index,type,function");
+    assert_memory_equal(text_of(call, "id"), "call_", 5);
+    assert_string_equal(text_of(call, "type"), "function");
+    assert_string_equal(text_of(json_object_get(call, "function"), "name"), "f");
+    assert_string_equal(text_of(json_object_get(call, "function"), "arguments"),
+                        "{\"y\":1,\"x\":\"\\u003c\"}");
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(calls, 1), "index")), 1);
+    json_decref(v);
+    reply_fini(&r);
+}
+
+static void thoughts_and_calls_are_deltas(void **state)
+{
+    static const char *const keys[] = {"role,content,reasoning", "content,reasoning",  "content", "content",
+                                       "content,tool_calls",     "content,tool_calls", ""};
+    use_clever(state);
+    struct reply r = post(*state, "/v1/chat/completions", CLEVER ",\"stream\":true}");
+    assert_int_equal(reply_count_lines(&r), 8);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        json_t *v = reply_line(&r, i);
+        const json_t *delta = json_object_get(choice_of(v), "delta");
+        const json_t *call = json_array_get(json_object_get(delta, "tool_calls"), 0);
+        assert_string_equal(keys_of(delta), keys[i]);
+        if (call)
+            assert_int_equal(json_integer_value(json_object_get(call, "index")), i - 4);
+        if (i == 6)
+            assert_string_equal(text_of(choice_of(v), "finish_reason"), "tool_calls");
+        else
+            assert_true(json_is_null(json_object_get(choice_of(v), "finish_reason")));
+        json_decref(v);
+    }
+    reply_fini(&r);
+}
+
+static void the_choice_of_tools_is_honoured(void **state)
+{
+    use_clever(state);
+    struct reply r = post(*state, "/v1/chat/completions", CLEVER ",\"parallel_tool_calls\":false}");
+    json_t *v = reply_json_value(&r);
+    const json_t *calls = json_object_get(json_object_get(choice_of(v), "message"), "tool_calls");
+    assert_int_equal(json_array_size(calls), 1);
+    json_decref(v);
+    reply_fini(&r);
+    r = post(*state, "/v1/chat/completions", CLEVER ",\"tool_choice\":\"none\"}");
+    v = reply_json_value(&r);
+    assert_null(fake_host_last(((struct harness *)*state)->host)->request.tools_json);
+    assert_string_equal(keys_of(json_object_get(choice_of(v), "message")), "role,content,reasoning");
+    assert_string_equal(text_of(choice_of(v), "finish_reason"), "stop");
+    json_decref(v);
+    reply_fini(&r);
+    r = post(*state, "/v1/chat/completions",
+             CLEVER ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true}}]}");
+    char *ignored = reply_header(&r, "X-Ignored-Parameters");
+    assert_string_equal(ignored, "tools.function.strict");
+    free(ignored);
+    reply_fini(&r);
+}
+
 static void what_is_not_honoured_is_refused(void **state)
 {
     static const char *const cases[][2] = {
@@ -193,8 +283,7 @@ static void what_is_not_honoured_is_refused(void **state)
         {"\"reasoning_effort\":\"nope\"",
          "invalid reasoning value: \"nope\" (must be \"minimal\", \"low\", \"medium\", \"high\", \"xhigh\", "
          "\"ultra\", \"max\", or \"none\")"},
-        {"\"reasoning_effort\":\"low\"",
-         "\"tiny\" does not support thinking: drover does not support \"think\" yet"},
+        {"\"reasoning_effort\":\"low\"", "\"tiny\" does not support thinking"},
         {"\"stop\":5", "stop must be a string or an array of strings that are not empty"},
         {"\"max_tokens\":0", "max_tokens must be at least 1"},
         {"\"max_tokens\":\"5\"",
@@ -344,7 +433,7 @@ static void models_are_listed(void **state)
 {
     struct reply r = call(*state, "GET", "/v1/models", NULL, NULL);
     json_t *v = reply_json_value(&r);
-    assert_int_equal(json_array_size(json_object_get(v, "data")), 5);
+    assert_int_equal(json_array_size(json_object_get(v, "data")), 6);
     assert_string_equal(keys_of(json_array_get(json_object_get(v, "data"), 0)), "id,object,created,owned_by");
     json_decref(v);
     reply_fini(&r);
@@ -374,6 +463,9 @@ int main(void)
         T(a_stream_without_text_still_has_a_role),
         T(parameters_are_honoured),
         T(calls_and_results_become_messages),
+        T(thoughts_and_calls_are_members_of_the_message),
+        T(thoughts_and_calls_are_deltas),
+        T(the_choice_of_tools_is_honoured),
         T(what_is_not_honoured_is_refused),
         T(bad_bodies_are_refused),
         T(completions_answer_and_stream),

@@ -107,6 +107,90 @@ static void it_streams_numbered_events(void **state)
     reply_fini(&r);
 }
 
+#define CLEVER                                                                                               \
+    "{" ASK ",\"model\":\"clever\",\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"description\":\"d\","  \
+    "\"parameters\":{\"type\":\"object\"},\"strict\":false},{\"type\":\"namespace\",\"name\":\"n\","         \
+    "\"description\":"                                                                                       \
+    "\"all\",\"tools\":[{\"type\":\"function\",\"name\":\"g\"}]}],\"reasoning\":{\"effort\":\"minimal\","    \
+    "\"summary\":"                                                                                           \
+    "\"auto\"}"
+
+static void use_clever(void **state)
+{
+    struct fake_script s = FAKE_SCRIPT_CLEVER;
+    fake_host_set(((struct harness *)*state)->host, &s);
+}
+
+static void thoughts_and_calls_are_items(void **state)
+{
+    use_clever(state);
+    struct reply r = post(*state, PATH, CLEVER "}");
+    const struct request *q = last_request(state);
+    json_t *v = reply_json_value(&r), *output = json_object_get(v, "output");
+    assert_string_equal(q->tools_json,
+                        "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"d\","
+                        "\"parameters\":{\"type\":\"object\"}}},{\"type\":\"function\",\"function\":{"
+                        "\"name\":\"n.g\"}}]");
+    assert_int_equal(q->think, THINK_ON);
+    assert_string_equal(q->think_level, "low");
+    assert_int_equal(json_array_size(output), 4);
+    assert_string_equal(keys_of(json_array_get(output, 0)), "id,type,summary,encrypted_content,status");
+    assert_json(json_object_get(json_array_get(output, 0), "summary"),
+                "[{\"type\":\"summary_text\",\"text\":\"hm\"}]");
+    assert_string_equal(text_of(json_array_get(output, 1), "type"), "message");
+    const json_t *call = json_array_get(output, 2);
+    assert_string_equal(keys_of(call), "id,type,status,call_id,name,arguments");
+    assert_string_equal(text_of(call, "type"), "function_call");
+    assert_string_equal(text_of(call, "name"), "f");
+    assert_string_equal(text_of(call, "arguments"), "{\"y\":1,\"x\":\"\\u003c\"}");
+    for (size_t i = 0; i < 4; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(text_of(json_array_get(output, i), "id"),
+                                    text_of(json_array_get(output, k), "id"));
+    assert_int_equal(json_array_size(json_object_get(v, "tools")), 2);
+    json_decref(v);
+    reply_fini(&r);
+}
+
+static void items_of_a_stream_follow_each_other(void **state)
+{
+    use_clever(state);
+    struct reply r = post(*state, PATH, CLEVER ",\"stream\":true}");
+    assert_string_equal(
+        reply_event_names(&r),
+        "response.created response.in_progress response.output_item.added "
+        "response.reasoning_summary_text.delta response.reasoning_summary_text.delta "
+        "response.reasoning_summary_text.done response.output_item.done response.output_item.added "
+        "response.content_part.added response.output_text.delta response.output_text.delta "
+        "response.output_text.done response.content_part.done response.output_item.done "
+        "response.output_item.added response.function_call_arguments.delta "
+        "response.function_call_arguments.done response.output_item.done response.output_item.added "
+        "response.function_call_arguments.delta response.function_call_arguments.done "
+        "response.output_item.done response.completed");
+    json_t *all = json_array(), *last = reply_event(&r, 22);
+    for (size_t i = 0; i < 23; i++) {
+        json_t *v = reply_event(&r, i);
+        assert_int_equal(json_integer_value(json_object_get(v, "sequence_number")), i);
+        if (strcmp(text_of(v, "type"), "response.output_item.done") == 0) {
+            assert_int_equal(json_integer_value(json_object_get(v, "output_index")), json_array_size(all));
+            json_array_append(all, json_object_get(v, "item"));
+        }
+        json_decref(v);
+    }
+    assert_true(json_equal(all, json_object_get(json_object_get(last, "response"), "output")));
+    json_decref(all);
+    json_decref(last);
+    json_t *thought = reply_event(&r, 5), *part = reply_event(&r, 11), *call = reply_event(&r, 16);
+    assert_string_equal(keys_of(thought), "item_id,output_index,sequence_number,summary_index,text,type");
+    assert_string_equal(text_of(thought, "text"), "hm");
+    assert_string_equal(text_of(part, "text"), "Let me see.");
+    assert_string_equal(keys_of(call), "arguments,item_id,output_index,sequence_number,type");
+    json_decref(thought);
+    json_decref(part);
+    json_decref(call);
+    reply_fini(&r);
+}
+
 static void inputs_become_messages(void **state)
 {
     static const struct {
@@ -294,6 +378,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(it_answers_whole),
         T(it_streams_numbered_events),
+        T(thoughts_and_calls_are_items),
+        T(items_of_a_stream_follow_each_other),
         T(inputs_become_messages),
         T(parameters_are_honoured_and_echoed),
         T(what_is_not_honoured_is_refused),

@@ -89,7 +89,7 @@ static void tags_and_ps(void **state)
     struct reply r = call(*state, "GET", "/api/tags", NULL, NULL);
     json_t *v = reply_json_value(&r);
     const json_t *m = json_array_get(json_object_get(v, "models"), 0);
-    assert_int_equal(json_array_size(json_object_get(v, "models")), 5);
+    assert_int_equal(json_array_size(json_object_get(v, "models")), 6);
     assert_string_equal(keys_of(m), "name,model,modified_at,size,digest,details,capabilities");
     assert_string_equal(keys_of(json_object_get(m, "details")),
                         "parent_model,format,family,families,parameter_size,quantization_level,context_"

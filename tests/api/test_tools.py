@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""Tools in the dialects: the real client libraries do a call with Qwen2.5-Coder 0.5B, whole and as a stream, and hand back what it gave."""
+import json
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from served import CACHE, Server, import_model
+
+CLIENTS = pathlib.Path(__file__).resolve().parents[1] / "clients"
+MODEL = "qwen"
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string", "description": "Name of the city"}}, "required": ["city"]}
+FUNCTION = {"name": "get_weather", "description": "Get the current weather of a city", "parameters": PARAMETERS}
+TOOLS = [{"type": "function", "function": FUNCTION}]
+ASK = [{"role": "user", "content": "What is the weather in Paris right now? Use the tool."}]
+RESULT = "It is 17 degrees in Paris."
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory):
+    home = tmp_path_factory.mktemp("qwen")
+    import_model(home / "store", home, CACHE / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", MODEL)
+    server = Server(home, home / "store")
+    yield server
+    assert server.stop() == 0, server.log.read_text()[-4000:]
+
+
+# ---- PyPI openai ----
+@pytest.fixture(scope="module")
+def ai(qwen):
+    openai = pytest.importorskip("openai")
+    return openai.OpenAI(base_url=qwen.url + "/v1", api_key="none", max_retries=0)
+
+
+def test_openai_chat(ai):
+    body = {"model": MODEL, "messages": ASK, "tools": TOOLS, "temperature": 0, "max_tokens": 80}
+    choice = ai.chat.completions.create(**body).choices[0]
+    call = choice.message.tool_calls[0]
+    assert choice.finish_reason == "tool_calls" and call.type == "function" and call.id
+    assert (call.function.name, json.loads(call.function.arguments)) == ("get_weather", {"city": "Paris"})
+    chunks = list(ai.chat.completions.create(**body, stream=True))
+    delta = next(c.choices[0].delta.tool_calls[0] for c in chunks if c.choices[0].delta.tool_calls)
+    assert (delta.index, delta.function.name, delta.function.arguments) == (0, call.function.name, call.function.arguments)
+    assert chunks[0].choices[0].delta.role == "assistant" and chunks[-1].choices[0].finish_reason == "tool_calls"
+    body = {**body, "messages": [*ASK, choice.message, {"role": "tool", "tool_call_id": call.id, "content": RESULT}], "tool_choice": "none"}
+    answer = ai.chat.completions.create(**body).choices[0]
+    assert "17" in answer.message.content and answer.finish_reason == "stop" and answer.message.tool_calls is None
+
+
+def test_openai_tool_choice_none_hides_the_tools(ai):
+    body = {"model": MODEL, "messages": ASK, "temperature": 0, "max_tokens": 8}
+    none = ai.chat.completions.create(**body, tools=TOOLS, tool_choice="none")
+    assert none.choices[0].message.tool_calls is None
+    assert none.usage.prompt_tokens == ai.chat.completions.create(**body).usage.prompt_tokens
+
+
+def test_openai_responses(ai):
+    body = {"model": MODEL, "tools": [{"type": "function", **FUNCTION}], "temperature": 0, "max_output_tokens": 80}
+    whole = ai.responses.create(**body, input=ASK)
+    call = whole.output[0]
+    assert [item.type for item in whole.output] == ["function_call"] and (call.name, json.loads(call.arguments)) == ("get_weather", {"city": "Paris"})
+    events = list(ai.responses.create(**body, input=ASK, stream=True))
+    assert [e.sequence_number for e in events] == list(range(len(events)))
+    assert [e.type for e in events][2:-1] == ["response.output_item.added", "response.function_call_arguments.delta", "response.function_call_arguments.done",
+                                              "response.output_item.done"]
+    assert events[3].delta == call.arguments and events[-1].response.output[0].arguments == call.arguments
+    answer = ai.responses.create(**body, input=[*ASK, *[item.model_dump(exclude_none=True) for item in whole.output],
+                                                {"type": "function_call_output", "call_id": call.call_id, "output": RESULT}], tool_choice="none")
+    assert "17" in answer.output_text
+
+
+# ---- PyPI anthropic ----
+def test_anthropic(qwen):
+    anthropic = pytest.importorskip("anthropic")
+    claude = anthropic.Anthropic(base_url=qwen.url, api_key="none", max_retries=0)
+    tools = [{"name": FUNCTION["name"], "description": FUNCTION["description"], "input_schema": PARAMETERS}]
+    body = {"model": MODEL, "max_tokens": 80, "tools": tools, "extra_body": {"temperature": 0}}
+    whole = claude.messages.create(**body, messages=ASK)
+    call = whole.content[-1]
+    assert whole.stop_reason == "tool_use" and (call.type, call.name, call.input) == ("tool_use", "get_weather", {"city": "Paris"})
+    with claude.messages.stream(**body, messages=ASK) as stream:
+        types = [event.type for event in stream if event.type.startswith(("message", "content_block"))]
+        last = stream.get_final_message()
+    assert types[0] == "message_start" and types[-3:] == ["content_block_stop", "message_delta", "message_stop"]
+    assert (last.stop_reason, last.content[-1].name, last.content[-1].input) == ("tool_use", call.name, call.input)
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": [{"type": "text", "text": RESULT}]}
+    answer = claude.messages.create(**body, messages=[*ASK, {"role": "assistant", "content": whole.content}, {"role": "user", "content": [result]}], tool_choice={"type": "none"})
+    assert "17" in answer.content[0].text and answer.stop_reason == "end_turn"
+    counted = claude.messages.count_tokens(model=MODEL, messages=ASK, tools=tools)
+    assert counted.input_tokens == whole.usage.input_tokens
+
+
+# ---- PyPI ollama, langchain-ollama, litellm ----
+def test_ollama(qwen):
+    ollama = pytest.importorskip("ollama")
+    client = ollama.Client(host=qwen.url)
+    options = {"temperature": 0, "num_predict": 80}
+    whole = client.chat(MODEL, ASK, tools=TOOLS, options=options)
+    call = whole.message.tool_calls[0].function
+    assert (call.name, call.arguments) == ("get_weather", {"city": "Paris"})
+    parts = list(client.chat(MODEL, ASK, tools=TOOLS, options=options, stream=True))
+    assert [c.function.arguments for p in parts for c in p.message.tool_calls or []] == [{"city": "Paris"}] and parts[-1].done
+    answer = client.chat(MODEL, [*ASK, whole.message, {"role": "tool", "tool_name": call.name, "content": RESULT}], options=options)
+    assert "17" in answer.message.content
+
+
+def test_langchain_bind_tools(qwen):
+    langchain = pytest.importorskip("langchain_ollama")
+    llm = langchain.ChatOllama(model=MODEL, base_url=qwen.url, temperature=0, num_predict=80).bind_tools(TOOLS)
+    call = llm.invoke(ASK[0]["content"]).tool_calls[0]
+    assert (call["name"], call["args"]) == ("get_weather", {"city": "Paris"})
+
+
+@pytest.mark.parametrize("provider", ["ollama_chat", "openai"])
+def test_litellm(qwen, provider):
+    litellm = pytest.importorskip("litellm")
+    base = qwen.url + "/v1" if provider == "openai" else qwen.url
+    reply = litellm.completion(model="%s/%s" % (provider, MODEL), messages=ASK, tools=TOOLS, api_base=base, api_key="none", temperature=0, max_tokens=80)
+    call = reply.choices[0].message.tool_calls[0].function
+    assert (call.name, json.loads(call.arguments)) == ("get_weather", {"city": "Paris"})
+
+
+# ---- npm ----
+def test_npm(qwen):
+    node = shutil.which("node")
+    if not node or not (CLIENTS / "node_modules" / "openai").exists():
+        pytest.skip("node or the npm packages of tests/clients are not installed")
+    done = subprocess.run([node, "tools.mjs", qwen.url, MODEL], cwd=CLIENTS, capture_output=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    assert done.stdout.decode().splitlines()[-1] == "ok"
