@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 #include "engine/engine_internal.h"
 #include "model/vocab.h"
+#include "text/reply_form.h"
 
 // Some files have a second template, for conversations with tools.
 static int load_tool_template(struct engine *e, const struct gguf *g, struct err *err)
@@ -225,17 +226,29 @@ static int check_biases(const struct engine *e, struct seq *s)
     return 0;
 }
 
-// What the answer must be, if the request says so.
+// What the answer must be, if the request says so. With tools and a format it may be calls, too, where the
+// family's can be written by a grammar.
 static int set_constraint(struct seq *s, const struct request *r)
 {
-    struct constraint_spec spec = {.format = slice_of(r->format_json),
+    struct reply_forms forms;
+    reply_forms_of(&forms, &s->reply);
+    struct constraint_spec spec = {.format = slice_of(r->must_call ? NULL : r->format_json),
+                                   .forms = forms.forms,
+                                   .n_forms = r->tools_json != NULL ? forms.n_forms : 0,
+                                   .tools_json = slice_of(r->tools_json),
+                                   .only_tool = slice_of(r->one_tool),
+                                   .one_call = r->one_call,
                                    .think_begin = slice_of(s->reply.opening),
                                    .think_end = slice_of(s->reply.closing),
-                                   .in_thinking = s->reply.in_thinking};
-    if (r->format_json == NULL)
+                                   .after_thinking = forms.after_thinking,
+                                   .in_thinking = s->reply.in_thinking,
+                                   .before_content = forms.before_content};
+    if (r->format_json == NULL && !r->must_call)
         return 0;
+    if (r->must_call && spec.n_forms == 0)
+        return err_set(&s->error, ERR_INVALID, "a call of a tool cannot be required of this model");
     if (constraint_new(&s->constraint, &spec, &s->error) != 0)
-        return err_prefix(&s->error, "invalid format");
+        return err_prefix(&s->error, r->must_call ? "tools" : "invalid format");
     s->matcher = matcher_new(constraint_grammar(s->constraint));
     return 0;
 }

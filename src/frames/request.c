@@ -30,6 +30,7 @@ void request_fini(struct request *r)
     free(r->stops);
     free(r->biases);
     free(r->format_json);
+    free(r->one_tool);
     for (size_t i = 0; i < r->n_inputs; i++)
         free(r->inputs[i].at);
     free(r->inputs);
@@ -141,6 +142,9 @@ void request_encode(const struct request *r, struct strbuf *out)
         pack_f32(out, r->biases[i].bias);
     }
     pack_text(out, r->format_json);
+    pack_bool(out, r->must_call);
+    pack_bool(out, r->one_call);
+    pack_text(out, r->one_tool);
     pack_i64(out, r->now_s);
 }
 
@@ -245,6 +249,9 @@ int request_decode(struct request *r, const void *bytes, size_t n, struct err *e
     unpack_stops(&c, r);
     unpack_biases(&c, r);
     r->format_json = unpack_copy(&c, NULL);
+    r->must_call = unpack_bool(&c);
+    r->one_call = unpack_bool(&c);
+    r->one_tool = unpack_copy(&c, NULL);
     r->now_s = unpack_i64(&c);
     if (!unpack_is_whole(&c) || task > TASK_EMBED || kind > PROMPT_MESSAGES || template_kind > TEMPLATE_GO ||
         truncate > TRUNCATE_TAIL || think > THINK_ON) {
@@ -280,8 +287,8 @@ size_t request_bytes(const struct request *r)
 {
     size_t sum = sizeof *r + (r->prompt != NULL ? r->prompt_bytes + 1 : 0) + text_bytes(r->messages_json) +
                  text_bytes(r->tools_json) + text_bytes(r->variables_json) + text_bytes(r->template_text) +
-                 text_bytes(r->format_json) + (r->n_context_ids + r->n_replay_ids) * sizeof(uint32_t) +
-                 r->n_stops * sizeof(char *);
+                 text_bytes(r->format_json) + text_bytes(r->one_tool) +
+                 (r->n_context_ids + r->n_replay_ids) * sizeof(uint32_t) + r->n_stops * sizeof(char *);
     for (size_t i = 0; i < r->n_stops; i++)
         sum += text_bytes(r->stops[i]);
     for (size_t i = 0; i < r->n_inputs; i++)

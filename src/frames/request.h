@@ -87,6 +87,10 @@ struct request {
     // What the answer, without its thinking, must be: "json" in its quotes (any object), or a JSON Schema
     // (text/ schema.h); NULL: free.
     char *format_json;
+    // The answer must be calls of tools_json (must_call; of one_tool if that is not NULL), in any case not
+    // more than one if one_call.
+    bool must_call, one_call;
+    char *one_tool;
     int64_t now_s; // the clock of strftime_now
 };
 

@@ -190,6 +190,10 @@ struct request *build_request(const struct ask *a, const struct stored_model *m,
     set_context(r, a->context);
     set_inputs(r, a);
     set_biases(r, a);
+    r->must_call = a->tools && a->tool_choice == TOOL_CHOICE_REQUIRED;
+    r->one_call = a->one_call;
+    if (r->must_call && a->tool_name.n > 0)
+        r->one_tool = xstrndup(a->tool_name.at, a->tool_name.n);
     if (a->format)
         r->format_json = json_dumps(a->format, JSON_COMPACT | JSON_ENCODE_ANY);
     if (a->task != TASK_EMBED && a->task != TASK_DETOKENIZE)

@@ -79,7 +79,9 @@ static uint32_t write_thinking(struct grammar *g, const struct constraint_spec *
 {
     uint32_t inside = grammar_add_state(g), done = grammar_add_state(g), reply = grammar_add_state(g);
     write_until(g, inside, spec->think_end, done);
-    write_blanks(g, done, reply);
+    uint32_t blank = grammar_add_state(g);
+    write_blanks(g, done, blank);
+    write_tag(g, blank, spec->after_thinking, reply);
     grammar_add_call(g, reply, rule, GRAMMAR_END);
     if (spec->in_thinking)
         return inside;
@@ -123,29 +125,20 @@ static int arguments_rule(struct grammar *g, const json_t *parameters, uint32_t 
     return rc;
 }
 
-// A rule that reads one call of any function that may be called.
-static int write_call(struct grammar *g, const struct constraint_spec *spec, const json_t *tools,
-                      uint32_t rule, struct err *err)
+// The rules of the arguments of each function; 0: it may not be called.
+static int write_arguments(struct grammar *g, const struct constraint_spec *spec, const json_t *tools,
+                           uint32_t *rules, struct err *err)
 {
-    const struct call_form *form = spec->form;
     size_t n_written = 0;
-    uint32_t name_at = grammar_add_state(g);
-    write_tag(g, rule, slice_of(form->before_name), name_at);
     for (size_t i = 0; i < json_array_size(tools); i++) {
         const json_t *function = find_function(json_array_get(tools, i));
         struct slice name = json_slice(json_object_get(function, "name"));
-        uint32_t arguments, named = grammar_add_state(g), open = grammar_add_state(g),
-                            close = grammar_add_state(g);
         if (spec->only_tool.n > 0 && !slice_equals(name, spec->only_tool))
             continue;
         if (!is_plain_name(name))
             return err_set(err, ERR_INVALID, "a tool has no name, or one that cannot be written");
-        if (arguments_rule(g, json_object_get(function, "parameters"), &arguments) != 0)
+        if (arguments_rule(g, json_object_get(function, "parameters"), &rules[i]) != 0)
             return err_set(err, ERR_INVALID, "the schemas of the tools are too large");
-        grammar_add_text(g, name_at, name, named);
-        write_tag(g, named, slice_of(form->before_arguments), open);
-        grammar_add_call(g, open, arguments, close);
-        write_tag(g, close, slice_of(form->after_arguments), GRAMMAR_END);
         n_written++;
     }
     if (n_written == 0)
@@ -155,28 +148,62 @@ static int write_call(struct grammar *g, const struct constraint_spec *spec, con
     return 0;
 }
 
+// A rule that reads one call of any function that may be called.
+static uint32_t write_call(struct grammar *g, const struct call_form *form, const json_t *tools,
+                           const uint32_t *rules)
+{
+    uint32_t rule = grammar_add_state(g), name_at = grammar_add_state(g);
+    write_tag(g, rule, slice_of(form->before_name), name_at);
+    for (size_t i = 0; i < json_array_size(tools); i++) {
+        const json_t *function = find_function(json_array_get(tools, i));
+        if (rules[i] == 0)
+            continue;
+        uint32_t named = grammar_add_state(g), open = grammar_add_state(g), close = grammar_add_state(g);
+        grammar_add_text(g, name_at, json_slice(json_object_get(function, "name")), named);
+        write_tag(g, named, slice_of(form->before_arguments), open);
+        grammar_add_call(g, open, rules[i], close);
+        write_tag(g, close, slice_of(form->after_arguments), GRAMMAR_END);
+    }
+    return rule;
+}
+
+static void write_form(struct grammar *g, const struct constraint_spec *spec, const struct call_form *form,
+                       const json_t *tools, const uint32_t *rules, uint32_t rule)
+{
+    uint32_t call = write_call(g, form, tools, rules), first = grammar_add_state(g),
+             end = grammar_add_state(g);
+    uint32_t repeat = grammar_add_state(g);
+    write_tag(g, rule, slice_of(form->before_calls), first);
+    grammar_add_call(g, first, call, repeat);
+    if (form->between_calls == NULL || spec->one_call) {
+        grammar_add_jump(g, repeat, end);
+    } else {
+        uint32_t more = grammar_add_state(g), next = grammar_add_state(g);
+        write_tag(g, more, slice_of(form->between_calls), next);
+        grammar_add_call(g, next, call, GRAMMAR_END);
+        grammar_add_repeat(g, repeat, more, 0, CONSTRAINT_MAX_CALLS - 1, end);
+    }
+    write_tag(g, end, slice_of(form->after_calls), GRAMMAR_END);
+}
+
 static int write_calls(struct grammar *g, const struct constraint_spec *spec, uint32_t rule, struct err *err)
 {
     json_t *tools = json_parse(spec->tools_json, err);
-    uint32_t call = grammar_add_state(g), more = grammar_add_state(g), next = grammar_add_state(g),
-             first = grammar_add_state(g), repeat = grammar_add_state(g), end = grammar_add_state(g);
-    int rc = tools == NULL ? -1 : write_call(g, spec, tools, call, err);
+    uint32_t *rules = xcalloc(json_array_size(tools) + 1, sizeof *rules);
+    int rc = tools == NULL ? -1 : write_arguments(g, spec, tools, rules, err);
+    for (size_t i = 0; i < spec->n_forms && rc == 0; i++)
+        write_form(g, spec, &spec->forms[i], tools, rules, rule);
     json_decref(tools);
-    if (rc != 0)
-        return -1;
-    write_tag(g, rule, slice_of(spec->form->before_calls), first);
-    grammar_add_call(g, first, call, repeat);
-    write_tag(g, more, slice_of(spec->form->between_calls), next);
-    grammar_add_call(g, next, call, GRAMMAR_END);
-    grammar_add_repeat(g, repeat, more, 0, spec->one_call ? 0 : CONSTRAINT_MAX_CALLS - 1, end);
-    write_tag(g, end, slice_of(spec->form->after_calls), GRAMMAR_END);
-    return 0;
+    free(rules);
+    return rc;
 }
 
 // ---- The whole ----
 
-static int write_format(struct grammar *g, struct slice format, uint32_t *rule, struct err *err)
+static int write_format(struct grammar *g, const struct constraint_spec *spec, uint32_t rule, struct err *err)
 {
+    struct slice format = spec->format;
+    uint32_t value;
     if (format.n > SCHEMA_MAX_BYTES)
         return err_set(err, ERR_INVALID, "the schema is larger than %d KiB", SCHEMA_MAX_BYTES >> 10);
     json_t *schema = json_parse(format, err);
@@ -188,7 +215,12 @@ static int write_format(struct grammar *g, struct slice format, uint32_t *rule, 
         json_decref(schema);
         schema = json_pack("{s:s}", "type", "object");
     }
-    int rc = schema_compile(g, schema, rule, err);
+    int rc = schema_compile(g, schema, &value, err);
+    if (rc == 0) {
+        uint32_t begin = grammar_add_state(g);
+        write_tag(g, rule, spec->before_content, begin);
+        grammar_add_call(g, begin, value, GRAMMAR_END);
+    }
     json_decref(schema);
     return rc;
 }
@@ -197,15 +229,15 @@ int constraint_new(struct constraint **out, const struct constraint_spec *spec, 
 {
     struct constraint *c = xcalloc(1, sizeof *c);
     struct err why = {0};
-    uint32_t rule = 0;
     int rc = 0;
     c->g = grammar_new();
+    uint32_t rule = grammar_add_state(c->g);
     if (spec->think_end.n > MAX_TAG_BYTES || spec->think_begin.n > MAX_TAG_BYTES)
         rc = err_set(&why, ERR_INVALID, "a tag of the model's thinking is too long");
-    else if (spec->form != NULL)
-        rc = write_calls(c->g, spec, rule = grammar_add_state(c->g), &why);
-    else
-        rc = write_format(c->g, spec->format, &rule, &why);
+    if (rc == 0 && spec->format.n > 0)
+        rc = write_format(c->g, spec, rule, &why);
+    if (rc == 0 && spec->n_forms > 0)
+        rc = write_calls(c->g, spec, rule, &why);
     if (rc == 0 && spec->think_end.n > 0)
         rule = write_thinking(c->g, spec, rule);
     if (rc == 0)

@@ -14,24 +14,26 @@
 // after_arguments, with between_calls between two, then after_calls. The texts are exact. Whatever part of
 // them is a control token of the model may come as that token.
 struct call_form {
-    const char *before_calls, *before_name, *before_arguments, *after_arguments, *between_calls, *after_calls;
+    const char *before_calls, *before_name, *before_arguments, *after_arguments;
+    const char *between_calls; // NULL: there is one call only
+    const char *after_calls;
 };
 
 enum { CONSTRAINT_MAX_CALLS = 16, CONSTRAINT_MAX_NAME = 256 };
 
+// An answer is what `format` says, or calls; if both are given, either.
 struct constraint_spec {
-    // Either: `"json"` in its quotes (any object), or a JSON Schema.
-    struct slice format;
-    // Or: calls of tools and nothing else. OpenAI's list of tools as JSON, or one such list's functions
-    // alone.
-    const struct call_form *form; // NULL: `format` counts
-    struct slice tools_json;
-    struct slice only_tool; // the one that must be called; empty: any
-    bool one_call;          // not more than one
-    // Thinking that may come first: up to the end tag everything goes, then comes up to one empty line, then
-    // the rest counts. Empty end tag: no thinking.
-    struct slice think_begin, think_end;
-    bool in_thinking; // the prompt ends behind the begin tag: else the reply may begin with it
+    struct slice format;           // `"json"` in its quotes (any object), or a JSON Schema; empty: no content
+    const struct call_form *forms; // any of them
+    size_t n_forms;                // 0: no calls
+    struct slice tools_json;       // OpenAI's list of tools as JSON, or one of their functions alone
+    struct slice only_tool;        // the one that must be called; empty: any
+    bool one_call;                 // not more than one
+    // Thinking that may come first: up to the end tag everything goes, then come up to 8 blanks,
+    // after_thinking and the answer. Empty end tag: no thinking.
+    struct slice think_begin, think_end, after_thinking;
+    bool in_thinking;            // the prompt ends behind the begin tag: else the reply may begin with it
+    struct slice before_content; // what a family writes in front of content
 };
 
 struct constraint;

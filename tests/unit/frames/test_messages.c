@@ -46,6 +46,8 @@ static void fill_request(struct request *r)
     r->is_plain = true;
     request_add_bias(r, 5, -1.5f);
     r->format_json = xstrdup("{}");
+    r->must_call = true;
+    r->one_tool = xstrdup("f");
     request_add_input(r, "first", 5);
     request_add_input(r, "", 0);
     request_add_input(r, "a\0b", 3);
@@ -73,6 +75,8 @@ static void test_request_comes_back(void **unused)
     assert_true(out.task == TASK_EMBED && out.is_plain && !out.has_no_bos);
     assert_true(out.n_biases == 1 && out.biases[0].token_id == 5 && out.biases[0].bias == -1.5f);
     assert_string_equal(out.format_json, "{}");
+    assert_true(out.must_call && !out.one_call);
+    assert_string_equal(out.one_tool, "f");
     assert_true(out.n_inputs == 3 && out.inputs[1].n == 0 && out.inputs[2].n == 3);
     assert_string_equal(out.inputs[0].at, "first");
     assert_memory_equal(out.inputs[2].at, "a\0b", 3);

@@ -161,11 +161,191 @@ static void what_is_written_at_random_is_json_that_fits(void **state)
     json_decref(cases);
 }
 
+// ---- Thinking and calls ----
+
+struct text_row {
+    const char *text;
+    bool fits;
+};
+
+static void check_rows(const struct constraint_spec *spec, const struct text_row *rows, size_t n)
+{
+    struct err err = {0};
+    struct constraint *c;
+    if (constraint_new(&c, spec, &err) != 0)
+        fail_msg("%s", err.message);
+    for (size_t i = 0; i < n; i++)
+        if (takes_whole(c, slice_of(rows[i].text)) != rows[i].fits)
+            fail_msg("%s %s", rows[i].text, rows[i].fits ? "must be taken" : "must not be taken");
+    constraint_free(c);
+}
+
+static void the_form_counts_from_behind_the_thinking(void **state)
+{
+    static const struct text_row open[] = {
+        {"{\"a\":1} <not yet> </think>\n\n{\"a\":1}", true},
+        {"</think>{}", true},
+        {"a <</</think</thi</think>{}", true},
+        {"\xFF</think>{}", true}, // the tag as a token of its own
+        {"é \xE4 </think> {}", true},
+        {"\xFF<other></think>{}", false},
+        {"</think>\n\n\n\n\n\n\n\n\n{}", false}, // not blanks without end
+        {"</think>", false},
+        {"</think>no", false},
+        {"{}", false},
+    };
+    static const struct text_row free_to_think[] = {
+        {"<think>\nwell</think>\n{}", true},  {"{}", true},        {"\n<think></think>{}", true},
+        {"\xFF<think>x\xFF</think>{}", true}, {"<thin>{}", false}, {"<think>{}", false},
+    };
+    struct constraint_spec spec = {.format = slice_of("\"json\""),
+                                   .think_begin = slice_of("<think>"),
+                                   .think_end = slice_of("</think>"),
+                                   .in_thinking = true};
+    check_rows(&spec, open, COUNT_OF(open));
+    spec.in_thinking = false;
+    check_rows(&spec, free_to_think, COUNT_OF(free_to_think));
+    static const struct text_row channels[] = {
+        {"<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>1", true},
+        {"\xFF<|channel|>final\xFF<|message|>1", true},
+        {"1", false},
+        {"<|channel|>analysis<|message|>hm<|end|>1", false},
+    };
+    spec = (struct constraint_spec){.format = slice_of("{\"const\":1}"),
+                                    .think_begin = slice_of("<|channel|>analysis<|message|>"),
+                                    .think_end = slice_of("<|end|>"),
+                                    .after_thinking = slice_of("<|start|>assistant"),
+                                    .before_content = slice_of("<|channel|>final<|message|>")};
+    check_rows(&spec, channels, COUNT_OF(channels));
+}
+
+static const char tools[] =
+    "[{\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"parameters\":{\"type\":\"object\","
+    "\"properties\":{"
+    "\"city\":{\"type\":\"string\"}},\"required\":[\"city\"]}}},"
+    "{\"type\":\"function\",\"function\":{\"name\":\"now\"}},"
+    "{\"type\":\"function\",\"function\":{\"name\":\"odd\",\"parameters\":{\"not\":{}}}}]";
+
+static void calls_of_tools_are_of_their_names_and_schemas(void **state)
+{
+    static const struct call_form form = {
+        "", "<tool_call>\n{\"name\": \"", "\", \"arguments\": ", "}\n</tool_call>", "\n", ""};
+#define CALL(name, arguments)                                                                                \
+    "<tool_call>\n{\"name\": \"" name "\", \"arguments\": " arguments "}\n</tool_call>"
+    static const struct text_row rows[] = {
+        {CALL("get_weather", "{\"city\": \"Oslo\"}"), true},
+        {CALL("now", "{}") "\n" CALL("get_weather", "{\"city\":\"\"}"), true},
+        {CALL("odd", "{\"any\": [1]}"), true}, // what cannot be enforced of arguments is any object
+        {"\xFF<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n\xFF</tool_call>", true},
+        {CALL("get_weather", "{}"), false},
+        {CALL("get_rain", "{}"), false},
+        {CALL("now", "1"), false},
+        {"It is sunny.", false},
+        {"", false},
+        {"{\"a\":1}", false},
+    };
+    struct constraint_spec spec = {.forms = &form, .n_forms = 1, .tools_json = slice_of(tools)};
+    check_rows(&spec, rows, COUNT_OF(rows));
+    static const struct text_row one[] = {
+        {CALL("now", "{}"), true},
+        {CALL("now", "{}") "\n" CALL("now", "{}"), false},
+        {CALL("get_weather", "{\"city\": \"Oslo\"}"), false},
+    };
+    spec.only_tool = slice_of("now");
+    spec.one_call = true;
+    check_rows(&spec, one, COUNT_OF(one));
+    static const struct text_row either[] = {{CALL("now", "{}"), true}, {"{\"a\":1}", true}, {"[]", false}};
+    spec.format = slice_of("\"json\"");
+    check_rows(&spec, either, COUNT_OF(either));
+}
+
+static void calls_that_cannot_be_written_are_refused(void **state)
+{
+    static const struct call_form form = {"", "<", ">", "", NULL, ""};
+    static const struct {
+        const char *tools, *only, *why;
+    } rows[] = {{"[]", "", "there are no tools"},
+                {"[{\"name\":\"f\"}]", "g", "there is no tool \"g\""},
+                {"[{\"name\":\"\"}]", "", "has no name"},
+                {"[{\"name\":\"a\\\"b\"}]", "", "cannot be written"},
+                {"[", "", ""}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct err err = {0};
+        struct constraint *c;
+        struct constraint_spec spec = {.forms = &form,
+                                       .n_forms = 1,
+                                       .tools_json = slice_of(rows[i].tools),
+                                       .only_tool = slice_of(rows[i].only)};
+        assert_int_equal(constraint_new(&c, &spec, &err), -1);
+        assert_null(c);
+        assert_non_null(strstr(err.message, rows[i].why));
+    }
+}
+
+// What a grammar costs is bounded, however small the text that asks for it.
+static void large_schemas_are_refused(void **state)
+{
+    static const char *const texts[] = {
+        "{\"type\":\"string\",\"pattern\":\"^(a|b)*a(a|b){18}$\"}",
+        "{\"type\":\"object\",\"additionalProperties\":true,\"minProperties\":4000000}",
+        "{\"type\":\"string\",\"pattern\":\"^(.{1,9999}){1,9999}$\"}",
+        "{\"type\":\"string\",\"pattern\":\"x\",\"minLength\":30000}",
+    };
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        struct err err = {0};
+        struct constraint *c;
+        struct constraint_spec spec = {.format = slice_of(texts[i])};
+        assert_int_equal(constraint_new(&c, &spec, &err), -1);
+        assert_int_equal(err.code, ERR_INVALID);
+    }
+    // Counts alone cost nothing.
+    static const struct text_row any[] = {{"\"x\"", true}, {"1", false}};
+    check_rows(
+        &(struct constraint_spec){.format = slice_of("{\"type\":\"string\",\"maxLength\":1000000000}")}, any,
+        2);
+    static const struct text_row list[] = {{"[1,2]", true}, {"[]", false}};
+    check_rows(&(struct constraint_spec){.format = slice_of(
+                                             "{\"type\":\"array\",\"minItems\":1,\"maxItems\":99999999}")},
+               list, 2);
+}
+
+static void nesting_is_bounded_and_still_ends(void **state)
+{
+    struct err err = {0};
+    struct constraint *c;
+    constraint_new(&c, &(struct constraint_spec){.format = slice_of("{\"type\":\"array\"}")}, &err);
+    struct matcher *m = matcher_new(constraint_grammar(c));
+    size_t n = 0;
+    while (matcher_push(m, slice_of("[")))
+        n++;
+    assert_true(n >= 60 && n < 400);
+    for (size_t i = 0; i < n; i++)
+        assert_true(matcher_push(m, slice_of("]")));
+    assert_true(matcher_must_end(m));
+    matcher_free(m);
+    // The tables are thrown away on the way, the place is not.
+    m = matcher_new(constraint_grammar(c));
+    assert_true(matcher_push(m, slice_of("[")));
+    for (int i = 0; i < 30000; i++) {
+        char item[64];
+        snprintf(item, sizeof item, "%s[{\"k%d\": [%d]}]", i > 0 ? "," : "", i, i);
+        assert_true(matcher_push(m, slice_of(item)));
+    }
+    assert_true(matcher_push(m, slice_of("]")) && matcher_must_end(m));
+    matcher_free(m);
+    constraint_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_schema_takes_what_fits_and_nothing_else),
         cmocka_unit_test(what_is_written_at_random_is_json_that_fits),
+        cmocka_unit_test(the_form_counts_from_behind_the_thinking),
+        cmocka_unit_test(calls_of_tools_are_of_their_names_and_schemas),
+        cmocka_unit_test(calls_that_cannot_be_written_are_refused),
+        cmocka_unit_test(large_schemas_are_refused),
+        cmocka_unit_test(nesting_is_bounded_and_still_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
