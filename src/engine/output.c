@@ -93,7 +93,7 @@ bool output_push(struct output *o, struct slice piece, const struct sample *samp
 
 void output_finish(struct output *o, struct strbuf *text, size_t *n_released)
 {
-    detok_flush(&o->detok, &o->pending);
+    o->detok.n_held = 0; // half a character is not shown
     send(o, o->pending.n, text);
     *n_released = o->n_held;
 }

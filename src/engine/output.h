@@ -34,6 +34,6 @@ void output_fini(struct output *o);
 // stop string was found: nothing follows.
 bool output_push(struct output *o, struct slice piece, const struct sample *sample, struct strbuf *text,
                  size_t *n_released);
-// The end of an answer that no stop string ended: everything held.
+// The end of an answer that no stop string ended: everything held but an incomplete character.
 void output_finish(struct output *o, struct strbuf *text, size_t *n_released);
 void output_drop_released(struct output *o, size_t n);

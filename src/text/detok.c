@@ -17,9 +17,3 @@ void detok_push(struct detok *d, struct slice piece, struct strbuf *out)
     d->n_held = (uint32_t)tail;
     strbuf_truncate(out, out->n - tail);
 }
-
-void detok_flush(struct detok *d, struct strbuf *out)
-{
-    strbuf_push(out, d->held, d->n_held);
-    d->n_held = 0;
-}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A streaming detokeniser: pieces in, whole UTF-8 characters out. Never emits half a character; ill-formed
-// bytes in the middle are passed on as they are (the writer of JSON replaces them).
+// A streaming detokeniser: pieces in, whole UTF-8 characters out. Never emits half a character, what is held
+// at the end of a generation is for its owner to drop; ill-formed bytes in the middle are passed on as they
+// are (the writer of JSON replaces them).
 #pragma once
 
 #include "base/strbuf.h"
@@ -13,5 +14,3 @@ struct detok {
 
 // Appends to out what can be shown after this token.
 void detok_push(struct detok *d, struct slice piece, struct strbuf *out);
-// Appends what is still held (an incomplete character), at the end of a generation.
-void detok_flush(struct detok *d, struct strbuf *out);

@@ -149,7 +149,7 @@ static void put_together(const struct tokenizer *t, const struct tokens *ids, st
         detok_push(&d, piece, streamed);
         FUZZ_CHECK(d.n_held < 4);
     }
-    detok_flush(&d, streamed);
+    strbuf_push(streamed, d.held, d.n_held);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)

@@ -77,7 +77,7 @@ static void stream(const struct tokenizer *t, const json_t *ids, bool with_speci
         detok_push(&d, tokenizer_piece(t, (uint32_t)json_integer_value(id), with_special), out);
         assert_true(!is_valid || utf8_is_valid(strbuf_slice(out)));
     }
-    detok_flush(&d, out);
+    strbuf_push(out, d.held, d.n_held);
 }
 
 static void check_bytes(struct check *c, const json_t *line, bool with_special, const char *member)
