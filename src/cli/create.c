@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `drover create`: a Modelfile is read here, the file that FROM names is sent if the server lacks it, the
+// `drover create`: a Modelfile is read here, the files that FROM names are sent if the server lacks them, the
 // rest is one request.
 #include <dirent.h>
 #include <errno.h>
@@ -73,30 +73,93 @@ static bool ends_with(const char *text, const char *tail)
     return n > t && strcasecmp(text + n - t, tail) == 0;
 }
 
-// The one GGUF file of a directory becomes `path`.
-static int look_into_directory(char path[PATH_BYTES], struct err *err)
+enum { MAX_FILES = 256 };
+
+// The files that one FROM names.
+struct sources {
+    char *paths[MAX_FILES];
+    size_t n;
+};
+
+static void sources_fini(struct sources *s)
 {
-    char found[PATH_BYTES] = "";
-    int n = 0;
-    bool has_other = false;
-    DIR *d = opendir(path);
-    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
-        has_other |= ends_with(e->d_name, ".safetensors");
-        if (ends_with(e->d_name, ".gguf") && n++ == 0)
-            snprintf(found, sizeof found, "%.3800s/%.255s", path, e->d_name);
-    }
+    for (size_t i = 0; i < s->n; i++)
+        free(s->paths[i]);
+}
+
+static int add_source(struct sources *s, const char *directory, const char *name, struct err *err)
+{
+    char path[PATH_BYTES];
+    if (s->n == MAX_FILES)
+        return err_set(err, ERR_INVALID, "%s: more than %d files", directory, MAX_FILES);
+    snprintf(path, sizeof path, "%.3800s/%.255s", directory, name);
+    s->paths[s->n++] = xstrdup(path);
+    return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool is_shard(const char *name)
+{
+    return ends_with(name, ".safetensors");
+}
+
+static bool is_named_shard(const char *name)
+{
+    return is_shard(name) && strncmp(name, "model", 5) == 0;
+}
+
+static bool is_gguf(const char *name)
+{
+    return ends_with(name, ".gguf");
+}
+
+static bool is_pytorch(const char *name)
+{
+    return ends_with(name, ".bin") || ends_with(name, ".pth") || ends_with(name, ".pt");
+}
+
+// What goes with shards.
+static bool is_description(const char *name)
+{
+    return ends_with(name, ".json") || strcmp(name, "chat_template.jinja") == 0;
+}
+
+static int add_those(struct sources *s, const char *directory, bool (*is_wanted)(const char *name),
+                     struct err *err)
+{
+    DIR *d = opendir(directory);
+    int rc = 0;
+    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL && rc == 0; e = readdir(d))
+        if (is_wanted(e->d_name))
+            rc = add_source(s, directory, e->d_name, err);
     if (d != NULL)
         closedir(d);
-    if (n == 1) {
-        snprintf(path, PATH_BYTES, "%s", found);
-        return 0;
-    }
-    if (n > 1)
-        return err_set(err, ERR_INVALID, "%s: more than one GGUF file, name one", path);
-    return err_set(err, ERR_INVALID,
-                   has_other ? "%s: safetensors are not supported, convert them to GGUF"
-                             : "%s: no GGUF file found",
-                   path);
+    qsort(s->paths, s->n, sizeof s->paths[0], by_name);
+    return rc;
+}
+
+// Shards with what describes them, or the one GGUF file.
+static int look_into_directory(struct sources *s, const char *directory, struct err *err)
+{
+    if (add_those(s, directory, is_named_shard, err) != 0 ||
+        (s->n == 0 && add_those(s, directory, is_shard, err) != 0))
+        return -1;
+    if (s->n > 0)
+        return add_those(s, directory, is_description, err);
+    if (add_those(s, directory, is_gguf, err) != 0)
+        return -1;
+    if (s->n > 1)
+        return err_set(err, ERR_INVALID, "%s: more than one GGUF file, name one", directory);
+    if (s->n == 0 && add_those(s, directory, is_pytorch, err) == 0)
+        return err_set(err, ERR_INVALID,
+                       s->n > 0 ? "%s: PyTorch files are not supported, convert them to safetensors"
+                                : "%s: no Modelfile or safetensors files found",
+                       directory);
+    return 0;
 }
 
 struct sent {
@@ -151,13 +214,10 @@ static int send_file(int fd, const char *digest, struct progress *p, struct err 
     return api_send_file(path, &file, err);
 }
 
-// The file of FROM goes to the server; `body` gets its name and digest.
-static int add_file(char path[PATH_BYTES], json_t *body, struct progress *p, struct err *err)
+// A file goes to the server; `body` gets its name and digest.
+static int add_file(const char *path, json_t *body, struct progress *p, struct err *err)
 {
     char digest[72];
-    struct stat st;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) && look_into_directory(path, err) != 0)
-        return -1;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int rc =
         fd >= 0 ? hash_file(fd, digest, err) : err_set(err, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
@@ -177,6 +237,19 @@ static int add_file(char path[PATH_BYTES], json_t *body, struct progress *p, str
     return 0;
 }
 
+static int add_path(const char *path, json_t *body, struct progress *p, struct err *err)
+{
+    struct sources s = {.n = 0};
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return add_file(path, body, p, err);
+    int rc = look_into_directory(&s, path, err);
+    for (size_t i = 0; i < s.n && rc == 0; i++)
+        rc = add_file(s.paths[i], body, p, err);
+    sources_fini(&s);
+    return rc;
+}
+
 // ---- The request ----
 
 static int add_sources(const struct modelfile *m, const char *modelfile, json_t *body, struct progress *p,
@@ -192,7 +265,7 @@ static int add_sources(const struct modelfile *m, const char *modelfile, json_t 
         expand(c->value, modelfile, path);
         if (access(path, F_OK) != 0)
             json_object_set_new(body, "from", json_string(c->value));
-        else if (add_file(path, body, p, err) != 0)
+        else if (add_path(path, body, p, err) != 0)
             return -1;
     }
     return 0;

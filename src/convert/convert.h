@@ -30,5 +30,6 @@ struct convert_output {
 };
 
 // Nothing is pushed when the file has the asked type already. ERR_FORMAT says what of a file is broken,
-// ERR_UNSUPPORTED names what is not supported, ERR_INVALID what was asked for and cannot be. One thread calls it.
+// ERR_UNSUPPORTED names what is not supported, ERR_INVALID what was asked for and cannot be. One thread calls
+// it.
 int convert_run(const struct convert_job *job, const struct convert_output *out, struct err *err);

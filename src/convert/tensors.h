@@ -19,7 +19,7 @@ struct tensor {
     const struct dtype_info *from, *to; // from: F32, F16 or BF16, unless `to` is the same
     uint32_t n_dims;
     uint64_t ne[4];   // ne[0] is contiguous; missing dimensions are 1
-    const void *data; // inside a mapping, unaligned
+    const void *data; // inside a file's mapping, or less than a page; unaligned
     uint32_t n_heads; // rows of each head: its halves are laid into pairs; 0: rows stay where they are
     float added;      // to every value
 };

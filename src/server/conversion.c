@@ -67,6 +67,44 @@ static int convert(struct chore *chore, struct draft *d, const struct host_conve
     return rc == 0 && c.has_begun ? finish(&c, err) : rc;
 }
 
+static int open_blob(struct chore *c, const char *digest, int *fd, struct err *err)
+{
+    char path[4096];
+    uint64_t size = 0;
+    struct err why = {0};
+    if (store_find_blob(c->app->store, digest, path, &size, &why) != 0)
+        return err_set(err, why.code == ERR_INVALID ? ERR_FORMAT : ERR_INVALID, "%s", why.message);
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    return *fd >= 0 ? 0 : err_set(err, ERR_INTERNAL, "%s: %s", path, strerror(errno));
+}
+
+int conversion_from_files(struct chore *c, struct draft *d, const json_t *files, const char *type,
+                          struct err *err)
+{
+    struct host_conversion_file *opened = xcalloc(json_object_size(files) + 1, sizeof opened[0]);
+    size_t n = 0;
+    const char *name;
+    json_t *digest;
+    struct err why = {0};
+    int rc = 0;
+    json_object_foreach((json_t *)files, name, digest)
+    {
+        opened[n] = (struct host_conversion_file){name, -1};
+        rc = open_blob(c, json_string_value(digest), &opened[n].fd, err);
+        if (rc != 0)
+            break;
+        n++;
+    }
+    if (rc == 0 && convert(c, d, opened, n, type, &why) != 0) {
+        bool is_theirs = why.code == ERR_FORMAT || why.code == ERR_UNSUPPORTED;
+        rc = err_set(err, is_theirs ? ERR_INVALID : why.code, "%s", why.message);
+    }
+    for (size_t i = 0; i < n; i++)
+        close(opened[i].fd);
+    free(opened);
+    return rc;
+}
+
 int conversion_quantize(struct chore *c, struct draft *d, const char *type, struct err *err)
 {
     char path[4096];

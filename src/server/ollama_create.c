@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// POST /api/create: a model from a stored one (`from`) or from an uploaded GGUF file (`files`), with layers
-// of text put over it. What this server cannot honour is refused by name. Runs as a chore.
+// POST /api/create: a model from a stored one (`from`) or from uploaded files (`files`: GGUF, or a checkpoint
+// of safetensors), with layers of text put over it. What this server cannot honour is refused by name. Runs
+// as a chore.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -175,6 +176,19 @@ static int begin_from_file(struct create *c, struct err *err)
     return rc;
 }
 
+static bool has_safetensors(const json_t *files)
+{
+    const char *path;
+    json_t *digest;
+    json_object_foreach((json_t *)files, path, digest)
+    {
+        size_t n = strlen(path);
+        if (n > 12 && strcmp(path + n - 12, ".safetensors") == 0)
+            return true;
+    }
+    return false;
+}
+
 // ---- What is put over it ----
 
 static int check_template(struct slice text, struct err *err)
@@ -316,8 +330,11 @@ static int create(struct create *c, struct err *err)
     if (c->from[0] && json_object_size(c->files) > 0)
         return err_set(err, ERR_INVALID, "'from' and 'files' together are not supported by this server");
     c->draft = draft_new(c->chore->app->store);
-    int rc = c->from[0] ? begin_from_model(c, err) : begin_from_file(c, err);
-    if (rc == 0 && c->quantize[0])
+    bool is_checkpoint = !c->from[0] && has_safetensors(c->files);
+    int rc = c->from[0]      ? begin_from_model(c, err)
+             : is_checkpoint ? conversion_from_files(c->chore, c->draft, c->files, c->quantize, err)
+                             : begin_from_file(c, err);
+    if (rc == 0 && c->quantize[0] && !is_checkpoint)
         rc = conversion_quantize(c->chore, c->draft, c->quantize, err);
     if (rc != 0 || put_layers(c, err) != 0)
         return -1;

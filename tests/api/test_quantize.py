@@ -10,24 +10,7 @@ import numpy as np
 import pytest
 
 import checkpoints
-from served import PROGRAM, SMOLLM, Server, clean_env, tiny_store
-from test_create import digest
-
-
-@pytest.fixture(scope="module")
-def floats(tmp_path_factory):
-    """A real model as a file of half floats, stored as `f16`; its server."""
-    if not SMOLLM.exists():
-        pytest.skip("%s is not there" % SMOLLM)
-    home = tmp_path_factory.mktemp("quantize")
-    file = checkpoints.melt(SMOLLM, home / "f16.gguf")
-    server = Server(home, home / "store")
-    server.file = file
-    (home / "Modelfile").write_text("FROM ./f16.gguf\n")
-    done = subprocess.run([PROGRAM, "create", "f16", "-f", str(home / "Modelfile")], env=server.env, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    yield server
-    assert server.stop() == 0, server.log.read_text()[-4000:]
+from served import PROGRAM, Server, clean_env
 
 
 def show(server, name):
