@@ -14,7 +14,13 @@
 #include "convert/input.h"
 #include "convert/pretokenizer.h"
 
-enum { MAX_TOKENS = 1 << 22, MAX_MERGES = 1 << 23, MAX_TEXTS_BYTES = 256 << 20, NAME_BYTES = 16 };
+enum {
+    MAX_TOKENS = 1 << 22,
+    MAX_MERGES = 1 << 23,
+    MAX_TEXTS_BYTES = 256 << 20,
+    NAME_BYTES = 16,
+    MAX_NAME_BYTES = 60
+};
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER_DEFINED, TYPE_UNUSED, TYPE_BYTE };
 
 static const char template_key[] = "tokenizer.chat_template";
@@ -311,8 +317,18 @@ static void put_template(struct vocabulary *v, const char *name, const json_t *t
     bool is_main = name == NULL || strcmp(name, "default") == 0;
     if (!json_is_string(text))
         return;
-    snprintf(key, sizeof key, is_main ? "%s" : "%s.%.80s", template_key, name);
+    snprintf(key, sizeof key, is_main ? "%s" : "%s.%s", template_key, name);
     gguf_writer_set_string(v->w, key, json_slice(text));
+}
+
+static bool is_named_before(const json_t *templates, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *other = json_string_value(json_object_get(json_array_get(templates, i), "name"));
+        if (other != NULL && strcmp(other, name) == 0)
+            return true;
+    }
+    return false;
 }
 
 // One text, or a list of named ones; a file of its own goes before.
@@ -334,7 +350,13 @@ static int put_templates(struct vocabulary *v, const struct convert_job *job)
     }
     put_template(v, NULL, templates);
     json_array_foreach((json_t *)templates, i, one)
-        put_template(v, json_string_value(json_object_get(one, "name")), json_object_get(one, "template"));
+    {
+        const char *name = json_string_value(json_object_get(one, "name"));
+        if (name == NULL || strlen(name) > MAX_NAME_BYTES || is_named_before(templates, i, name))
+            return err_set(v->err, ERR_FORMAT,
+                           "tokenizer_config.json: a chat template without a name of its own");
+        put_template(v, name, json_object_get(one, "template"));
+    }
     return 0;
 }
 
