@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The engine alone: seconds to load, tokens/s of a prompt, and tokens/s of generating at several numbers of
 // streams. One JSON object a line; bench.py repeats it and puts it beside the machine's limits, HTTP and a
-// peer. These are measured without guesses (engine/draft.h), so that every step makes one token a stream;
+// peer. These are measured without drafts (engine/draft.h), so that every step makes one token a stream;
 // answers to questions are measured with and without.
 //
 // Generating is timed over steps in which all streams decode: each stream's prompt is computed once before
@@ -141,10 +141,10 @@ static double measure_prompt(struct engine *e, uint32_t n_prompt)
 }
 
 // Tokens a second of answers, one stream at a time, without their prompts.
-static double measure_answers(struct engine *e, const struct options *o, float temperature, bool guesses)
+static double measure_answers(struct engine *e, const struct options *o, float temperature, bool drafts)
 {
     struct tally t = {.first_id = next_id};
-    engine_set_guesses(e, guesses);
+    engine_set_drafts(e, drafts);
     for (size_t i = 0; i < COUNT_OF(questions); i++) {
         struct request r;
         char json[512];
@@ -160,7 +160,7 @@ static double measure_answers(struct engine *e, const struct options *o, float t
         request_fini(&r);
         run_until_done(e, &t, (uint32_t)i + 1);
     }
-    engine_set_guesses(e, false);
+    engine_set_drafts(e, false);
     return (t.n_tokens - t.n_done) / ((double)t.generate_ns * 1e-9);
 }
 
@@ -197,7 +197,7 @@ static void measure(struct engine *e, const struct options *o)
             printf("{\"what\":\"generate\",\"streams\":%u,\"tokens_per_s\":%.2f}\n", o->streams[i],
                    measure_decode(e, o, o->streams[i]));
         for (int i = 0; i < 4 && o->n_answer > 0; i++)
-            printf("{\"what\":\"answers\",\"temperature\":%.1f,\"guesses\":%s,\"tokens_per_s\":%.2f}\n",
+            printf("{\"what\":\"answers\",\"temperature\":%.1f,\"drafts\":%s,\"tokens_per_s\":%.2f}\n",
                    i < 2 ? 0.0 : 0.8, i % 2 ? "true" : "false",
                    measure_answers(e, o, i < 2 ? 0.0f : 0.8f, i % 2 != 0));
         fflush(stdout);
@@ -223,7 +223,7 @@ static int run(const struct options *o)
     }
     printf("{\"what\":\"load\",\"seconds\":%.3f}\n", seconds_since(start));
     print_model(g, o);
-    engine_set_guesses(e, false);
+    engine_set_drafts(e, false);
     measure(e, o);
     rc = 0;
 out:

@@ -160,8 +160,15 @@ def children_of(server):
 
 
 def runners_of(server):
-    """The live ones: a process for each model that is loaded or loading."""
-    return [pid for pid, state in children_of(server).items() if state not in "ZX"]
+    """The live ones: a process for each model that is loaded or loading. Until it executes the program the server waits for it: it is none yet."""
+    return [pid for pid, state in children_of(server).items() if state not in "ZX" and arguments_of(pid)[1:2] == [b"runner"]]
+
+
+def arguments_of(pid):
+    with contextlib.suppress(OSError):
+        with open("/proc/%d/cmdline" % pid, "rb") as f:
+            return f.read().split(b"\0")
+    return []
 
 
 def runner_of(server):

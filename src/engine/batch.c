@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What one step computes: every decoding sequence, one token each and, when few do nothing but decode, what
-// is guessed to follow it; then prompt tokens, shared evenly between the waiting prompts, up to a budget of
+// What one step computes: every decoding sequence, one token each and, when few do nothing but decode, a
+// draft of what follows it; then prompt tokens, shared evenly between the waiting prompts, up to a budget of
 // time. When pages run out the youngest sequence gives its pages back and is computed again later; nothing
 // that was accepted is refused.
 #include <assert.h>
@@ -72,9 +72,9 @@ static uint32_t add_columns(struct engine *e, struct seq *s, uint32_t n)
     return s->n_columns;
 }
 
-// Behind the last token of `s`, whose run is the last one of the batch: what is guessed to follow, as far as
-// its pages reach, so that a guess never takes memory, and as it may still answer.
-static void add_guess(struct engine *e, struct seq *s, uint32_t max, uint32_t n_streams)
+// Behind the last token of `s`, whose run is the last one of the batch: its draft, as far as its pages
+// reach, so that a draft never takes memory, and as it may still answer.
+static void add_draft(struct engine *e, struct seq *s, uint32_t max, uint32_t n_streams)
 {
     struct decoder_batch *b = &e->batch;
     uint32_t n_room = s->n_pages * KV_PAGE_TOKENS - (s->n_computed + s->n_columns);
@@ -82,7 +82,7 @@ static void add_guess(struct engine *e, struct seq *s, uint32_t max, uint32_t n_
     if (s->params.num_predict > 0)
         n_asked = MIN(n_asked, (uint32_t)s->params.num_predict - s->n_generated);
     max = MIN(max, MIN(n_room, MAX(n_asked, 1u) - 1));
-    draft_guess(&s->draft, s->tokens.at, s->tokens.n, max, n_streams);
+    draft_propose(&s->draft, s->tokens.at, s->tokens.n, max, n_streams);
     for (uint32_t i = 0; i < s->draft.n; i++) {
         e->logit_columns[b->n_logits++] = b->n_tokens;
         e->batch_ids[b->n_tokens++] = s->draft.ids[i];
@@ -90,8 +90,8 @@ static void add_guess(struct engine *e, struct seq *s, uint32_t max, uint32_t n_
     e->runs[b->n_runs - 1].n += s->draft.n;
 }
 
-// Guesses that each decoding sequence may have: none while somebody waits for a prompt.
-static uint32_t max_guess(const struct engine *e, uint32_t *n_streams)
+// Draft tokens that each decoding sequence may have: none while somebody waits for a prompt.
+static uint32_t max_draft(const struct engine *e, uint32_t *n_streams)
 {
     *n_streams = 0;
     LIST_EACH(&e->seqs, node)
@@ -101,9 +101,9 @@ static uint32_t max_guess(const struct engine *e, uint32_t *n_streams)
             return 0;
         ++*n_streams;
     }
-    if (!e->guesses || *n_streams == 0 || *n_streams >= ENGINE_GUESS_COLUMNS)
+    if (!e->drafts || *n_streams == 0 || *n_streams >= ENGINE_DRAFT_COLUMNS)
         return 0;
-    return (ENGINE_GUESS_COLUMNS - *n_streams) / *n_streams;
+    return (ENGINE_DRAFT_COLUMNS - *n_streams) / *n_streams;
 }
 
 // Prompt tokens that this step may compute.
@@ -201,7 +201,7 @@ bool batch_compose(struct engine *e)
         s->wants_logits = false;
         s->draft.n = 0;
     }
-    uint32_t n_streams, n_guess = max_guess(e, &n_streams);
+    uint32_t n_streams, n_draft = max_draft(e, &n_streams);
     LIST_EACH(&e->seqs, node)
     {
         struct seq *s = LIST_OWNER(node, struct seq, node);
@@ -210,8 +210,8 @@ bool batch_compose(struct engine *e)
         e->n_decoding += s->n_generated > 0;
         if (add_columns(e, s, 1) == 0)
             preempt(e, s);
-        else if (n_guess > 0)
-            add_guess(e, s, n_guess, n_streams);
+        else if (n_draft > 0)
+            add_draft(e, s, n_draft, n_streams);
     }
     LIST_EACH(&e->seqs, node)
     {

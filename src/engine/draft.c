@@ -19,7 +19,7 @@ void draft_init(struct draft *d)
 {
     *d = (struct draft){0};
     for (uint32_t i = 0; i < DRAFT_MATCHES; i++)
-        d->hit_rate[i] = usual_rate[i];
+        d->accept_rate[i] = usual_rate[i];
 }
 
 // How many tokens before `at` are the same as those before the end.
@@ -48,7 +48,7 @@ static size_t find_match(const uint32_t *tokens, size_t n_tokens, uint32_t *long
     return found;
 }
 
-// The number of guesses with the most tokens for the time, when each is right with `rate`.
+// The length with the most tokens for the time, when each is accepted with `rate`.
 static uint32_t best_number(float rate, uint32_t max, uint32_t n_streams)
 {
     float tokens = (float)n_streams, right = 1, cost = 1 + COLUMN_COST * (float)(n_streams - 1);
@@ -63,7 +63,7 @@ static uint32_t best_number(float rate, uint32_t max, uint32_t n_streams)
     return n;
 }
 
-void draft_guess(struct draft *d, const uint32_t *tokens, size_t n_tokens, uint32_t max, uint32_t n_streams)
+void draft_propose(struct draft *d, const uint32_t *tokens, size_t n_tokens, uint32_t max, uint32_t n_streams)
 {
     uint32_t longest = 0;
     size_t at = n_tokens > 1 ? find_match(tokens, n_tokens, &longest) : 0;
@@ -71,19 +71,19 @@ void draft_guess(struct draft *d, const uint32_t *tokens, size_t n_tokens, uint3
     if (longest == 0)
         return;
     d->match = MIN(longest, DRAFT_MATCHES);
-    float *rate = &d->hit_rate[d->match - 1];
+    float *rate = &d->accept_rate[d->match - 1];
     uint32_t n = best_number(*rate, MIN(max, DRAFT_MAX), n_streams);
     if (n == 0 && max > 0)
         *rate += FORGET_RATE * (usual_rate[d->match - 1] - *rate); // to be tried again some day
-    for (; d->n < n; d->n++, at++)                                 // behind the end the guess repeats itself
+    for (; d->n < n; d->n++, at++)                                 // behind the end it repeats itself
         d->ids[d->n] = at < n_tokens ? tokens[at] : d->ids[at - n_tokens];
 }
 
-void draft_learn(struct draft *d, uint32_t n_right)
+void draft_learn(struct draft *d, uint32_t n_accepted)
 {
-    float *rate = &d->hit_rate[d->match - 1];
-    for (uint32_t i = 0; i < n_right; i++)
+    float *rate = &d->accept_rate[d->match - 1];
+    for (uint32_t i = 0; i < n_accepted; i++)
         *rate += LEARN_RATE * (1 - *rate);
-    if (n_right < d->n)
+    if (n_accepted < d->n)
         *rate -= LEARN_RATE * *rate;
 }

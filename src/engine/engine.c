@@ -88,7 +88,7 @@ int engine_open(struct engine **out, const struct gguf *g, const struct engine_o
     e->o = *o;
     e->o.n_slots = MAX(1, MIN(o->n_slots, 1024));
     e->n_sharing = 1;
-    e->guesses = true;
+    e->drafts = true;
     e->kernels = kernels_get(o->level);
     e->pool = pool_new(o->n_threads);
     list_init(&e->seqs);
@@ -302,9 +302,9 @@ void engine_set_sharing(struct engine *e, uint32_t n_sharing)
     e->n_sharing = MAX(n_sharing, 1u);
 }
 
-void engine_set_guesses(struct engine *e, bool is_on)
+void engine_set_drafts(struct engine *e, bool is_on)
 {
-    e->guesses = is_on;
+    e->drafts = is_on;
 }
 
 bool engine_has_work(const struct engine *e)
@@ -514,22 +514,22 @@ static void sample_all(struct engine *e)
         sample_share(e, 0, 1);
 }
 
-// The token that was drawn and, as long as what is drawn is what was guessed, the next ones: the keys and
-// values of a right guess are in the pages, and its logits are there.
+// The token that was drawn and, as long as it is that of the draft, the next ones: the keys and
+// values of an accepted one are in the pages, and the logits behind it are there.
 static void take_tokens(struct engine *e, struct seq *s, engine_event_fn *on_event, void *user)
 {
-    uint32_t n_guessed = s->draft.n, n_right = 0;
+    uint32_t n_draft = s->draft.n, n_accepted = 0;
     bool goes_on = take_token(e, s, on_event, user);
-    e->stats.n_guessed_tokens += n_guessed;
-    while (goes_on && n_right < n_guessed && s->sample.token_id == s->draft.ids[n_right]) {
+    e->stats.n_draft_tokens += n_draft;
+    while (goes_on && n_accepted < n_draft && s->sample.token_id == s->draft.ids[n_accepted]) {
         s->n_computed++;
-        n_right++;
-        e->stats.n_right_guesses++;
-        draw(e, s, s->logit_row + n_right, 0);
+        n_accepted++;
+        e->stats.n_accepted_tokens++;
+        draw(e, s, s->logit_row + n_accepted, 0);
         goes_on = take_token(e, s, on_event, user);
     }
-    if (goes_on && n_guessed > 0) {
-        draft_learn(&s->draft, n_right);
+    if (goes_on && n_draft > 0) {
+        draft_learn(&s->draft, n_accepted);
         seq_publish(s, &e->cache);
     }
 }

@@ -52,9 +52,9 @@ bool engine_has_work(const struct engine *e);
 // How many models have work and share the machine's time, this one included; 1 at first. A step with prompt
 // tokens then takes that part of its time only, also when nobody decodes here: somebody may elsewhere.
 void engine_set_sharing(struct engine *e, uint32_t n_sharing);
-// Whether guessed tokens are computed along when few streams decode (draft.h): faster, the same tokens. On at
+// Whether draft tokens are computed along when few streams decode (draft.h): faster, the same tokens. On at
 // first.
-void engine_set_guesses(struct engine *e, bool is_on);
+void engine_set_drafts(struct engine *e, bool is_on);
 // One forward pass over the batch: every decoding sequence, then a share of the waiting prompts. Events are
 // delivered inside.
 void engine_step(struct engine *e, engine_event_fn *on_event, void *user);
@@ -65,7 +65,7 @@ struct engine_stats {
         kv_tokens_total;                // by running sequences; kept for reuse; in all
     uint32_t n_running, context_length; // context_length: default num_ctx
     uint64_t n_steps, n_prompt_tokens, n_cached_tokens, n_generated_tokens, n_preemptions;
-    uint64_t n_guessed_tokens, n_right_guesses;
+    uint64_t n_draft_tokens, n_accepted_tokens;
     int64_t step_ns;             // spent in steps
     struct histogram step_width; // HISTOGRAM_WIDTHS: sequences that a step served
 };

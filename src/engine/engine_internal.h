@@ -17,7 +17,7 @@ enum {
     ENGINE_RENDERED_BYTES = 16 << 20, // of a text that is the answer
     ENGINE_ANSWER_IDS = 8 << 20,      // and of ids
     ENGINE_UNKNOWN_PREFILL = 64,      // and at most, before it is known how long they take
-    ENGINE_GUESS_COLUMNS = 4,         // a step of decoding streams may grow to so many by guesses
+    ENGINE_DRAFT_COLUMNS = 4,         // a step of decoding streams may grow to so many by drafts
 };
 // A step with prompt tokens takes no longer than this or two decode steps; when nobody decodes, no longer
 // than the second: also a large model on a small machine must hear its front and show that it lives.
@@ -67,7 +67,7 @@ struct engine {
     uint32_t n_decoding; // sequences that were decoding in it
     uint32_t n_prefill;  // prompt tokens in it
     uint32_t n_sharing;  // models that have work
-    bool guesses;        // engine_set_guesses()
+    bool drafts;         // engine_set_drafts()
     // measured, to keep steps short
     double decode_step_ns, prefill_token_ns;
     struct strbuf text;
@@ -91,7 +91,7 @@ void embed_take(struct engine *e, int64_t step_began_ns, engine_event_fn *on_eve
 // Rows of logits, and tokens, that a batch may have.
 static inline uint32_t engine_max_logits(uint32_t n_slots)
 {
-    return n_slots > ENGINE_GUESS_COLUMNS ? n_slots : ENGINE_GUESS_COLUMNS;
+    return n_slots > ENGINE_DRAFT_COLUMNS ? n_slots : ENGINE_DRAFT_COLUMNS;
 }
 static inline uint32_t engine_max_tokens(uint32_t n_slots)
 {

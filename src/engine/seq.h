@@ -48,8 +48,8 @@ struct seq {
     int64_t started_ns, first_token_ns; // 0: not yet
     // of the step being made
     uint32_t n_columns, first_column, logit_row;
-    bool wants_logits;  // logit_row and one row for each guess behind it
-    struct draft draft; // what was guessed to follow the last token and is computed along
+    bool wants_logits;  // logit_row and one row for each draft token behind it
+    struct draft draft; // behind the last token, of the step being made
     struct sample sample;
 };
 

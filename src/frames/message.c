@@ -41,6 +41,7 @@ void open_options_encode(const struct open_options *o, struct strbuf *out)
     pack_u8(out, o->log_level);
     pack_bool(out, o->log_json);
     pack_bool(out, o->use_sandbox);
+    pack_bool(out, o->has_no_drafts);
 }
 
 int open_options_decode(struct open_options *o, const void *bytes, size_t n, struct err *err)
@@ -53,6 +54,7 @@ int open_options_decode(struct open_options *o, const void *bytes, size_t n, str
     o->log_level = cursor_u8(&c);
     o->log_json = unpack_bool(&c);
     o->use_sandbox = unpack_bool(&c);
+    o->has_no_drafts = unpack_bool(&c);
     return whole(&c, "open", err);
 }
 
@@ -115,6 +117,8 @@ void runner_stats_encode(const struct runner_stats *s, struct strbuf *out)
     pack_u32(out, s->n_running);
     pack_u64(out, s->n_steps);
     pack_u64(out, s->n_preemptions);
+    pack_u64(out, s->n_draft_tokens);
+    pack_u64(out, s->n_accepted_tokens);
     pack_i64(out, s->step_ns);
     for (int i = 0; i <= HISTOGRAM_MAX_BOUNDS; i++)
         pack_u64(out, s->step_width.counts[i]);
@@ -133,6 +137,8 @@ int runner_stats_decode(struct runner_stats *s, const void *bytes, size_t n, str
     s->n_running = cursor_u32(&c);
     s->n_steps = cursor_u64(&c);
     s->n_preemptions = cursor_u64(&c);
+    s->n_draft_tokens = cursor_u64(&c);
+    s->n_accepted_tokens = cursor_u64(&c);
     s->step_ns = unpack_i64(&c);
     for (int i = 0; i <= HISTOGRAM_MAX_BOUNDS; i++)
         s->step_width.counts[i] = cursor_u64(&c);

@@ -45,7 +45,7 @@ enum frame_type {
 };
 
 #define FRAMES_MAGIC 0x72767264u // "drvr"
-enum { FRAMES_VERSION = 4 };
+enum { FRAMES_VERSION = 5 };
 
 // Caps of a wire: what a runner may be sent (a body of 32 MiB, its parts held apart), what it may send (a
 // verbose model card).
@@ -59,6 +59,7 @@ struct open_options {
     uint8_t log_level;
     bool log_json;
     bool use_sandbox;
+    bool has_no_drafts; // see engine_set_drafts()
 };
 
 // From the header of the file: bytes = weights + scratch + process + tokens of the pool * kv_bytes_per_token.
@@ -105,7 +106,7 @@ struct load_progress {
 struct runner_stats {
     uint64_t memory_bytes, kv_tokens_used, kv_tokens_cached, kv_tokens_total; // cached: kept for reuse
     uint32_t n_running;
-    uint64_t n_steps, n_preemptions;
+    uint64_t n_steps, n_preemptions, n_draft_tokens, n_accepted_tokens;
     int64_t step_ns;             // spent in steps
     struct histogram step_width; // HISTOGRAM_WIDTHS: sequences that a step served
 };

@@ -107,6 +107,7 @@ int host_new(struct host **out, const struct host_options *o, struct err *err)
     h->policy = configure_policy(o);
     h->options = *o;
     h->kv_type = xstrdup(o->kv_type != NULL ? o->kv_type : "f16");
+    h->has_no_drafts = o->has_no_drafts;
     h->cpu_level = xstrdup(o->cpu_level != NULL ? o->cpu_level : "");
     h->epoll_fd = h->wake_fd = -1;
     h->next_id = 1;

@@ -36,6 +36,7 @@ struct host_options {
     uint64_t memory_limit_bytes; // 0: what the machine has
     const char *kv_type;         // "f16", ...
     const char *cpu_level;       // "" or NULL: the best
+    bool has_no_drafts;          // streams compute no draft tokens along
     const char *event_log;       // file that the scheduler's events go to; "" or NULL: none
     uint64_t max_waiting_bytes;  // of queued requests; 256 MiB
 };
@@ -214,8 +215,10 @@ struct host_counters {
     uint64_t n_crashes, n_resubmissions;
     uint64_t n_loads[SCHED_LOAD_REASON_COUNT], n_unloads[SCHED_UNLOAD_REASON_COUNT], n_load_failures;
     uint64_t n_steps, n_preemptions;
-    double step_s;                                       // spent in steps
-    struct histogram load;                               // HISTOGRAM_DURATIONS, of loads
+    uint64_t n_draft_tokens,
+        n_accepted_tokens; // computed along with a stream's last token; of these, generated
+    double step_s;         // spent in steps
+    struct histogram load; // HISTOGRAM_DURATIONS, of loads
     struct histogram queue_wait, load_wait, first_token; // HISTOGRAM_WAITS, of requests
     struct histogram token_gap;                          // HISTOGRAM_TOKEN_GAPS
     struct histogram duration;                           // HISTOGRAM_DURATIONS

@@ -321,6 +321,8 @@ static void add_runner(struct host_counters *c, const struct runner_stats *s)
 {
     c->n_steps += s->n_steps;
     c->n_preemptions += s->n_preemptions;
+    c->n_draft_tokens += s->n_draft_tokens;
+    c->n_accepted_tokens += s->n_accepted_tokens;
     c->step_s += seconds(s->step_ns);
     histogram_merge(&c->step_width, &s->step_width);
 }

@@ -35,6 +35,7 @@ struct runner {
     struct gguf *gguf;     // until the model is loaded
     struct engine *engine; // since then
     struct engine_options options;
+    bool has_no_drafts;
     bool said_hello, is_open;
     bool has_turn, is_recalled;
     int64_t turn_began_ns, turn_length_ns; // length 0: until it is recalled or nothing is left to do
@@ -70,6 +71,8 @@ static void read_stats(struct runner *r, struct runner_stats *out)
                                  .n_running = s.n_running,
                                  .n_steps = s.n_steps,
                                  .n_preemptions = s.n_preemptions,
+                                 .n_draft_tokens = s.n_draft_tokens,
+                                 .n_accepted_tokens = s.n_accepted_tokens,
                                  .step_ns = s.step_ns,
                                  .step_width = s.step_width};
 }
@@ -91,6 +94,7 @@ static int take_options(struct runner *r, const struct open_options *o, struct e
     r->options = (struct engine_options){.n_threads = (int)MIN(MAX(o->n_threads, 1u), 4096u),
                                          .level = cpu_best_level(),
                                          .n_slots = o->n_slots};
+    r->has_no_drafts = o->has_no_drafts;
     log_set_json(o->log_json);
     log_set_level((enum log_level)MIN(o->log_level, (uint8_t)LOG_ERROR));
     if (!kv_type_find(o->kv_type, &r->options.kv_type))
@@ -182,6 +186,7 @@ static int on_load(struct runner *r, const struct wire_message *m)
     r->gguf = NULL;
     if (rc != 0)
         return push_failure(r, &why);
+    engine_set_drafts(r->engine, !r->has_no_drafts);
     lock_memory();
     return push_stats(r, FRAME_READY);
 }

@@ -138,6 +138,7 @@ static struct host_options read_host_options(int n_threads)
         .memory_limit_bytes = options_uint(OPT_MEMORY_LIMIT),
         .kv_type = options_text(OPT_KV_CACHE_TYPE),
         .cpu_level = options_text(OPT_CPU),
+        .has_no_drafts = options_uint(OPT_DRAFT_TOKENS) == 0,
         .event_log = options_text(OPT_EVENT_LOG),
         .max_waiting_bytes = OPENING_MAX_WAITING_BYTES,
     };

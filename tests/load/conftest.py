@@ -14,8 +14,8 @@ def serve(start, smollm_models):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, smollm_models):
-    """One for all tests of a file: 4 slots, the model loaded."""
-    s = Server(tmp_path_factory.mktemp("load"), smollm_models, OLLAMA_DEBUG="1", OLLAMA_NUM_PARALLEL="4")
+    """One for all tests of a file: 4 slots, the model loaded. No connection is cut for its silence, however slow the machine."""
+    s = Server(tmp_path_factory.mktemp("load"), smollm_models, OLLAMA_DEBUG="1", OLLAMA_NUM_PARALLEL="4", DROVER_IDLE_TIMEOUT="1h")
     load(s)
     yield s
     assert s.stop() == 0, s.log.read_text()[-4000:]

@@ -139,7 +139,7 @@ static void assert_same_stream(const struct stream *a, const struct stream *b)
 static void run_alone(struct world *w, uint32_t kind, uint32_t n_words)
 {
     open_world(w, 1, 512);
-    engine_set_guesses(w->engine, false);
+    engine_set_drafts(w->engine, false);
     struct request r = make_request(w, 1, kind, n_words);
     r.params.logprobs = true;
     submit(w, &r);
@@ -456,8 +456,8 @@ static void a_long_prompt_gets_on_beside_short_ones(void **state)
     close_world(&w);
 }
 
-// Requests of every sort that a guess could disturb; the greedy ones repeat themselves, so that guesses are
-// right.
+// Requests of every sort that a draft could disturb; the greedy ones repeat themselves, so that tokens are
+// accepted.
 static void submit_varied(struct world *w, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -474,51 +474,51 @@ static void submit_varied(struct world *w, uint32_t n)
     }
 }
 
-static void guesses_change_no_stream(void **state)
+static void draft_tokens_change_no_stream(void **state)
 {
-    static struct world plain, guessed;
-    uint64_t n_right = 0;
+    static struct world plain, drafted;
+    uint64_t n_accepted = 0;
     for (uint32_t n = 1; n <= 6; n++) {
         open_world(&plain, n, n * 256);
-        open_world(&guessed, n, n * 256);
-        engine_set_guesses(plain.engine, false);
+        open_world(&drafted, n, n * 256);
+        engine_set_drafts(plain.engine, false);
         submit_varied(&plain, n);
-        submit_varied(&guessed, n);
+        submit_varied(&drafted, n);
         run_until_done(&plain);
-        run_until_done(&guessed);
+        run_until_done(&drafted);
         for (uint32_t i = 1; i <= n; i++) {
-            assert_same_stream(&plain.streams[i], &guessed.streams[i]);
-            assert_int_equal(plain.streams[i].n_logprobs, guessed.streams[i].n_logprobs);
-            assert_memory_equal(&plain.streams[i].logprob_sum, &guessed.streams[i].logprob_sum,
+            assert_same_stream(&plain.streams[i], &drafted.streams[i]);
+            assert_int_equal(plain.streams[i].n_logprobs, drafted.streams[i].n_logprobs);
+            assert_memory_equal(&plain.streams[i].logprob_sum, &drafted.streams[i].logprob_sum,
                                 sizeof(float));
         }
-        kvcache_check(&guessed.engine->cache);
+        kvcache_check(&drafted.engine->cache);
         struct engine_stats stats;
-        engine_read_stats(guessed.engine, &stats);
-        assert_true(stats.n_right_guesses <= stats.n_guessed_tokens);
+        engine_read_stats(drafted.engine, &stats);
+        assert_true(stats.n_accepted_tokens <= stats.n_draft_tokens);
         assert_int_equal(stats.kv_tokens_used, 0);
-        n_right += stats.n_right_guesses;
+        n_accepted += stats.n_accepted_tokens;
         engine_read_stats(plain.engine, &stats);
-        assert_int_equal(stats.n_guessed_tokens, 0);
+        assert_int_equal(stats.n_draft_tokens, 0);
         close_world(&plain);
-        close_world(&guessed);
+        close_world(&drafted);
     }
-    assert_true(n_right > 5);
+    assert_true(n_accepted > 5);
 }
 
-static void right_guesses_save_steps(void **state)
+static void accepted_draft_tokens_save_steps(void **state)
 {
     static struct world w;
     uint64_t n_steps[2];
     for (int is_on = 0; is_on < 2; is_on++) {
         struct engine_stats stats;
         open_world(&w, 1, 512);
-        engine_set_guesses(w.engine, is_on);
+        engine_set_drafts(w.engine, is_on);
         submit_varied(&w, 1);
         run_until_done(&w);
         engine_read_stats(w.engine, &stats);
         n_steps[is_on] = stats.n_steps;
-        assert_int_equal(stats.n_generated_tokens, n_steps[is_on] + stats.n_right_guesses);
+        assert_int_equal(stats.n_generated_tokens, n_steps[is_on] + stats.n_accepted_tokens);
         close_world(&w);
     }
     assert_true(n_steps[1] < n_steps[0]);
@@ -538,8 +538,8 @@ int main(void)
         cmocka_unit_test(broken_requests_fail_alone),
         cmocka_unit_test(a_short_prompt_has_its_first_token_within_three_steps),
         cmocka_unit_test(a_long_prompt_gets_on_beside_short_ones),
-        cmocka_unit_test(guesses_change_no_stream),
-        cmocka_unit_test(right_guesses_save_steps),
+        cmocka_unit_test(draft_tokens_change_no_stream),
+        cmocka_unit_test(accepted_draft_tokens_save_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

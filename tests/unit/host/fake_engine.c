@@ -172,6 +172,12 @@ void engine_cancel(struct engine *e, uint64_t request_id)
         free_sequence(sequence_of(node));
 }
 
+void engine_set_drafts(struct engine *e, bool is_on)
+{
+    (void)e;
+    (void)is_on;
+}
+
 void engine_set_sharing(struct engine *e, uint32_t n_sharing)
 {
     (void)e;
