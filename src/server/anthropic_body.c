@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "server/anthropic.h"
+#include "server/openai.h"
 #include "server/tools.h"
 
 enum { MAX_CONTENT_BYTES = 32 << 20 };
@@ -272,8 +273,8 @@ static void read_effort(struct ask *a, struct fields *f)
     if (effort.n > 0 && a->think_level[0] == 0)
         err_set(fields_fail(&c), ERR_INVALID,
                 "output_config.effort must be \"low\", \"medium\", \"high\", \"xhigh\" or \"max\"");
-    if (!fields_is_empty(fields_find(&c, "format")))
-        refuse(&c, "output_config.format");
+    openai_read_format(a, &c, "output_config.format", fields_object(&c, "format", "anthropic.JSONFormat"),
+                       false);
     ask_note_unread(a, &c, "output_config.");
     f->failed |= c.failed;
 }
@@ -302,12 +303,14 @@ static void read_thinking(struct ask *a, struct fields *f)
 static void read_rest(struct ask *a, struct fields *f)
 {
     static const char *const labels[] = {"metadata", "service_tier", "cache_control", NULL};
-    static const char *const refused[] = {"output_format", "container", "mcp_servers", "context_management",
-                                          "inference_geo"};
+    static const char *const refused[] = {"container", "mcp_servers", "context_management", "inference_geo"};
+    const json_t *format = fields_object(f, "output_format", "anthropic.JSONFormat"); // its older place
     for (size_t i = 0; i < COUNT_OF(refused); i++)
         if (!fields_is_empty(fields_find(f, refused[i])))
             refuse(f, refused[i]);
     read_thinking(a, f);
+    if (format)
+        openai_read_format(a, f, "output_format", format, false);
     fields_accept(f, labels);
 }
 

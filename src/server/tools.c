@@ -52,9 +52,6 @@ void tools_settle(struct ask *a, struct fields *f)
         json_decref(a->tools);
         a->tools = NULL;
     }
-    if (a->tool_choice == TOOL_CHOICE_REQUIRED)
-        err_set(fields_fail(f), ERR_INVALID,
-                "drover does not support a \"tool_choice\" that requires a call yet");
     a->needs |= a->tools ? NEED_TOOLS : 0;
 }
 

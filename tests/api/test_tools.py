@@ -56,6 +56,40 @@ def test_openai_tool_choice_none_hides_the_tools(ai):
     assert none.usage.prompt_tokens == ai.chat.completions.create(**body).usage.prompt_tokens
 
 
+HELLO = [{"role": "user", "content": "Say hello."}]  # no tool comes to mind
+ZONES = {"type": "function", "function": {"name": "convert_zone", "parameters": {
+    "type": "object", "properties": {"hour": {"type": "integer", "minimum": 0, "maximum": 23}, "zone": {"enum": ["UTC", "CET"]}}, "required": ["hour", "zone"]}}}
+
+
+@pytest.mark.parametrize("choice, names", [("required", {"get_weather", "convert_zone"}), ({"type": "function", "function": {"name": "convert_zone"}}, {"convert_zone"})],
+                         ids=["required", "named"])
+def test_openai_a_call_can_be_required(ai, choice, names):
+    """Whatever was asked: the answer is a call, and its arguments have the form of the tool's parameters."""
+    body = {"model": MODEL, "messages": HELLO, "tools": [*TOOLS, ZONES], "tool_choice": choice, "temperature": 1.5, "seed": 3, "max_tokens": 60}
+    got = ai.chat.completions.create(**body, parallel_tool_calls=False).choices[0]
+    assert got.finish_reason == "tool_calls" and not got.message.content and len(got.message.tool_calls) == 1
+    call = got.message.tool_calls[0].function
+    arguments = json.loads(call.arguments)
+    assert call.name in names
+    if call.name == "convert_zone":
+        assert 0 <= arguments["hour"] <= 23 and arguments["zone"] in ("UTC", "CET") and len(arguments) == 2
+    else:
+        assert list(arguments) == ["city"] and isinstance(arguments["city"], str)
+
+
+def test_openai_responses_and_anthropic_can_require_a_call(ai, qwen):
+    body = {"model": MODEL, "temperature": 0, "max_output_tokens": 60, "input": "Say hello."}
+    tools = [{"type": "function", **FUNCTION}, {"type": "function", **ZONES["function"]}]
+    named = ai.responses.create(**body, tools=tools, tool_choice={"type": "function", "name": "convert_zone"})
+    assert (named.output[0].type, named.output[0].name) == ("function_call", "convert_zone")
+    anthropic = pytest.importorskip("anthropic")
+    claude = anthropic.Anthropic(base_url=qwen.url, api_key="none", max_retries=0)
+    tools = [{"name": t["name"], "input_schema": t["parameters"]} for t in tools]
+    for choice in ({"type": "any"}, {"type": "tool", "name": "get_weather"}):
+        reply = claude.messages.create(model=MODEL, messages=HELLO, max_tokens=60, tools=tools, tool_choice={**choice, "disable_parallel_tool_use": True})
+        assert reply.stop_reason == "tool_use" and [b.type for b in reply.content] == ["tool_use"] and reply.content[0].name == choice.get("name", reply.content[0].name)
+
+
 def test_openai_responses(ai):
     body = {"model": MODEL, "tools": [{"type": "function", **FUNCTION}], "temperature": 0, "max_output_tokens": 80}
     whole = ai.responses.create(**body, input=ASK)

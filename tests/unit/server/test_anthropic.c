@@ -199,6 +199,14 @@ static void the_choice_of_tools_is_honoured(void **state)
     assert_int_equal(json_array_size(json_object_get(v, "content")), 3);
     json_decref(v);
     reply_fini(&r);
+    r = post(*state, PATH, CLEVER ",\"tool_choice\":{\"type\":\"any\"}}");
+    assert_true(last_request(state)->must_call);
+    assert_null(last_request(state)->one_tool);
+    reply_fini(&r);
+    r = post(*state, PATH, CLEVER ",\"tool_choice\":{\"type\":\"tool\",\"name\":\"g\"}}");
+    assert_true(last_request(state)->must_call);
+    assert_string_equal(last_request(state)->one_tool, "g");
+    reply_fini(&r);
     r = post(*state, PATH, CLEVER ",\"tool_choice\":{\"type\":\"none\"}}");
     assert_null(last_request(state)->tools_json);
     reply_fini(&r);
@@ -277,6 +285,21 @@ static void parameters_are_honoured(void **state)
     assert_true(last_request(state)->params.temperature == 0.0f); // the Modelfile's counts here
     assert_int_equal(last_request(state)->params.num_predict, 4);
     reply_fini(&r);
+}
+
+static void a_format_is_handed_on(void **state)
+{
+    static const char *const places[] = {"\"output_config\":{\"format\":%s}", "\"output_format\":%s"};
+    for (size_t i = 0; i < 2; i++) {
+        char member[256], body[512];
+        snprintf(member, sizeof member, places[i],
+                 "{\"type\":\"json_schema\",\"schema\":{\"type\":\"integer\"}}");
+        snprintf(body, sizeof body, "{" ASK ",%s}", member);
+        struct reply r = post(*state, PATH, body);
+        assert_int_equal(r.status, 200);
+        assert_string_equal(last_request(state)->format_json, "{\"type\":\"integer\"}");
+        reply_fini(&r);
+    }
 }
 
 static void contents_become_messages(void **state)
@@ -452,6 +475,7 @@ int main(void)
         T(an_answer_without_text_has_no_block),
         T(the_end_has_its_reason),
         T(parameters_are_honoured),
+        T(a_format_is_handed_on),
         T(contents_become_messages),
         T(what_is_not_honoured_is_refused),
         T(tokens_are_counted),

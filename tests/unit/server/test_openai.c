@@ -242,6 +242,20 @@ static void the_choice_of_tools_is_honoured(void **state)
     assert_string_equal(text_of(choice_of(v), "finish_reason"), "stop");
     json_decref(v);
     reply_fini(&r);
+    const struct request *q = &fake_host_last(((struct harness *)*state)->host)->request;
+    assert_false(q->must_call);
+    r = post(*state, "/v1/chat/completions", CLEVER ",\"tool_choice\":\"required\"}");
+    q = &fake_host_last(((struct harness *)*state)->host)->request;
+    assert_true(q->must_call && !q->one_call);
+    assert_null(q->one_tool);
+    reply_fini(&r);
+    r = post(*state, "/v1/chat/completions",
+             CLEVER ",\"parallel_tool_calls\":false,\"tool_choice\":{\"type\":\"function\",\"function\":{"
+                    "\"name\":\"g\"}}}");
+    q = &fake_host_last(((struct harness *)*state)->host)->request;
+    assert_true(q->must_call && q->one_call);
+    assert_string_equal(q->one_tool, "g");
+    reply_fini(&r);
     r = post(*state, "/v1/chat/completions",
              CLEVER ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true}}]}");
     char *ignored = reply_header(&r, "X-Ignored-Parameters");

@@ -152,6 +152,18 @@ static void thoughts_and_calls_are_items(void **state)
     reply_fini(&r);
 }
 
+static void the_choice_of_tools_is_honoured(void **state)
+{
+    use_clever(state);
+    struct reply r = post(*state, PATH, CLEVER ",\"tool_choice\":{\"type\":\"function\",\"name\":\"n.g\"}}");
+    assert_true(last_request(state)->must_call && !last_request(state)->one_call);
+    assert_string_equal(last_request(state)->one_tool, "n.g");
+    reply_fini(&r);
+    r = post(*state, PATH, CLEVER ",\"tool_choice\":\"none\",\"parallel_tool_calls\":false}");
+    assert_null(last_request(state)->tools_json);
+    reply_fini(&r);
+}
+
 static void items_of_a_stream_follow_each_other(void **state)
 {
     use_clever(state);
@@ -379,6 +391,7 @@ int main(void)
         T(it_answers_whole),
         T(it_streams_numbered_events),
         T(thoughts_and_calls_are_items),
+        T(the_choice_of_tools_is_honoured),
         T(items_of_a_stream_follow_each_other),
         T(inputs_become_messages),
         T(parameters_are_honoured_and_echoed),
