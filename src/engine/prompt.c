@@ -224,7 +224,7 @@ static int choose_template(struct chat *c, struct err *err)
         model = c->source->with_tools;
     c->used = c->own != NULL ? c->own : model != NULL ? model : c->source->fallback;
     if (c->go != NULL)
-        c->out->reply = reply_spec_of_go(c->go);
+        c->out->reply = reply_spec_of_go(c->go, slice_of(r->template_text));
     else
         c->out->reply = c->own != NULL ? reply_spec_of_jinja(slice_of(r->template_text)) : c->source->reply;
     c->out->reply.wants_calls = json_array_size(c->tools) > 0;
@@ -305,7 +305,7 @@ static int build_bare(struct chat *c, struct err *err)
     if (r->kind == PROMPT_RAW && r->template_text != NULL && r->template_kind == TEMPLATE_GO) {
         if (gotmpl_new(&c->go, slice_of(r->template_text), err) != 0)
             return -1;
-        *reply = reply_spec_of_go(c->go);
+        *reply = reply_spec_of_go(c->go, slice_of(r->template_text));
         reply_spec_forget_calls(reply);
         reply_spec_see_prompt(reply, slice_make(r->prompt, r->prompt_bytes));
         settle_thinking(c);

@@ -255,7 +255,8 @@ static bool is_worth_reading(struct reply *r)
 // Thinking in channels is closed by a tag of its own.
 static bool take_header(struct reply *r, enum reply_took took)
 {
-    snprintf(r->closing, sizeof r->closing, "%s", r->row->closing);
+    if (r->row->closing != NULL)
+        snprintf(r->closing, sizeof r->closing, "%s", r->row->closing);
     return enter(r, took == REPLY_THINKS ? THINKING_HEAD : CONTENT);
 }
 
@@ -288,9 +289,9 @@ static bool in_block(struct reply *r)
     enum reply_took took = read_block(r, &b);
     if (took == REPLY_WAIT)
         return false;
+    strbuf_drop_front(&r->pending, b.n_used);
     if (took == REPLY_NONE)
         return enter(r, CONTENT);
-    strbuf_drop_front(&r->pending, b.n_used);
     r->n_tried = 0;
     if (took == REPLY_THINKS || took == REPLY_SPEAKS)
         return take_header(r, took);
@@ -337,7 +338,9 @@ struct reply *reply_new(const struct reply_spec *s, json_t *tools, reply_part_fn
     r->user = user;
     strbuf_init(&r->pending, MAX_PENDING_BYTES);
     memcpy(r->closing, s->closing, sizeof r->closing);
-    if (s->closing[0] == 0)
+    if (r->row->begins_inside && hears_calls(r))
+        r->state = BLOCK;
+    else if (s->closing[0] == 0)
         r->state = CONTENT_HEAD;
     else
         r->state = s->in_thinking ? THINKING_HEAD : AT_START;

@@ -29,7 +29,7 @@ struct reply_spec {
 
 // What a template says: of a model's file, by its words; of Ollama's, by its tree.
 struct reply_spec reply_spec_of_jinja(struct slice source);
-struct reply_spec reply_spec_of_go(const struct gotmpl *t);
+struct reply_spec reply_spec_of_go(const struct gotmpl *t, struct slice source);
 void reply_spec_see_prompt(struct reply_spec *s, struct slice prompt); // sets in_thinking
 void reply_spec_forget_thinking(struct reply_spec *s);                 // none is looked for
 void reply_spec_forget_calls(struct reply_spec *s);

@@ -94,6 +94,17 @@ static json_t *read_arguments(const json_t *value)
     return json_incref((json_t *)value);
 }
 
+// {"f": {arguments}}, of a tool that the client has.
+static bool add_keyed_call(struct reply_block *b, const json_t *object)
+{
+    void *at = json_object_iter((json_t *)object);
+    struct slice name = slice_make(json_object_iter_key(at), json_object_iter_key_len(at));
+    json_t *value = json_object_iter_value(at);
+    if (!json_is_object(value) || reply_find_tool(b->tools, name) == NULL)
+        return false;
+    return reply_add_call(b, name, json_incref(value), slice_of(""));
+}
+
 static bool add_call_of(struct reply_block *b, const json_t *object)
 {
     static const char *const names[] = {"name", "tool_name", "function", NULL},
@@ -105,6 +116,8 @@ static bool add_call_of(struct reply_block *b, const json_t *object)
         name = json_object_get(inner, "name");
     }
     struct slice text = reply_trim(json_slice(name));
+    if (name == NULL && json_object_size(object) == 1)
+        return add_keyed_call(b, object);
     if (text.n == 0 || slice_is(text, "directly_answer")) // Cohere's word for no call
         return false;
     return reply_add_call(b, text, read_arguments(find_member(inner, arguments)),

@@ -102,7 +102,7 @@ static bool is_balanced(const struct reply_block *b, size_t *end)
 
 static enum reply_took take_rest(struct reply_block *b, bool has_calls)
 {
-    b->n_used = b->text.n;
+    b->n_used = has_calls ? b->text.n : 0;
     return has_calls ? REPLY_TAKEN : REPLY_NONE;
 }
 
@@ -149,8 +149,10 @@ static enum reply_took take_bracketed(struct reply_block *b)
     whole.at_end = true;
     while (take_one(&whole, &at) == REPLY_TAKEN)
         ;
+    if (json_array_size(b->calls) == 0)
+        return REPLY_NONE;
     b->n_used = n_space + whole.text.n;
-    return json_array_size(b->calls) > 0 ? REPLY_TAKEN : REPLY_NONE;
+    return REPLY_TAKEN;
 }
 
 enum reply_took reply_take_go_tag(struct reply_block *b)

@@ -10,7 +10,7 @@
 enum reply_took {
     REPLY_WAIT,   // not decided; never with at_end
     REPLY_TAKEN,  // n_used bytes are done with, `calls` were found in them
-    REPLY_NONE,   // no call stands here
+    REPLY_NONE,   // no call stands here; what does is content, behind n_used bytes of markup
     REPLY_THINKS, // n_used bytes are a header, and thinking follows
     REPLY_SPEAKS, // n_used bytes are a header, and content follows
 };
@@ -48,6 +48,7 @@ struct reply_row {
     bool takes_bare_json; // an answer that begins with the JSON of a call is one, without tags
     bool keeps_space;     // white space before a call is content
     bool wants_short_id;
+    bool begins_inside; // the prompt ends with the opener
     bool always; // the hook is asked without tools too: its tags are around all the model says
 };
 
@@ -85,4 +86,5 @@ json_t *reply_type_text(const json_t *function, struct slice parameter, struct s
 
 // ---- Hooks ----
 reply_take_fn reply_take_bare; // of any family: JSON without tags, in a fence or not
-reply_take_fn reply_take_json, reply_take_go_tag;
+reply_take_fn reply_take_json, reply_take_go_tag, reply_take_xml, reply_take_named, reply_take_python,
+    reply_take_llama, reply_take_gemma, reply_take_harmony, reply_take_functionary;

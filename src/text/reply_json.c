@@ -7,8 +7,8 @@
 
 static const struct reply_literals json = {0};
 
-// Objects or arrays one behind the other, from *at on; between them may stand ',', ';' and white space.
-// False: the text ends within.
+// Objects or arrays one behind the other, from *at on; between them may stand ',', ';' and white space, which is
+// passed behind the last one too. False: the text ends within.
 static bool read_values(struct reply_block *b, size_t *at, size_t *n_calls)
 {
     for (;;) {
@@ -16,8 +16,15 @@ static bool read_values(struct reply_block *b, size_t *at, size_t *n_calls)
         bool is_short;
         while (from < b->text.n && memchr(" \t\r\n,;", b->text.at[from], 6) != NULL)
             from++;
+        if (*n_calls == 0 && slice_starts_with(reply_behind(b->text, from), slice_of("```json")))
+            from += 7; // as Command R writes it
+        else if (*n_calls == 0 && reply_is_prefix_of(reply_behind(b->text, from), "```json") && !b->at_end)
+            return false;
+        from += reply_count_space(reply_behind(b->text, from));
+        if (*n_calls > 0)
+            *at = from;
         if (from == b->text.n || memchr("{[", b->text.at[from], 2) == NULL)
-            return from < b->text.n || b->at_end || *n_calls > 0;
+            return from < b->text.n || b->at_end;
         json_t *value = reply_read_literal(reply_behind(b->text, from), &json, &n, &is_short);
         if (value == NULL)
             return !is_short;
@@ -33,16 +40,12 @@ static bool read_values(struct reply_block *b, size_t *at, size_t *n_calls)
 enum reply_took reply_take_json(struct reply_block *b)
 {
     size_t at = 0, n_calls = 0;
-    bool has_closer = b->row->closers[0] != NULL;
     if (!read_values(b, &at, &n_calls) && !b->at_end)
         return REPLY_WAIT;
     if (n_calls == 0)
         return REPLY_NONE;
-    bool is_last = at + reply_count_space(reply_behind(b->text, at)) >= b->text.n;
-    if (has_closer && !b->at_end && (is_last || !reply_pass_closer(b, &at)))
+    if (!reply_pass_closer(b, &at))
         return REPLY_WAIT;
-    if (has_closer && b->at_end)
-        reply_pass_closer(b, &at);
     b->n_used = at;
     return REPLY_TAKEN;
 }
@@ -104,11 +107,10 @@ enum reply_took reply_take_bare(struct reply_block *b)
         return REPLY_WAIT;
     if (n_calls == 0 || !are_declared(b))
         return REPLY_NONE;
-    size_t end = at + reply_count_space(reply_behind(b->text, at));
-    struct slice rest = reply_behind(b->text, end);
-    if (!b->at_end && (rest.n == 0 || (is_fenced && reply_is_prefix_of(rest, "```"))))
-        return REPLY_WAIT; // more calls may come, and the end of the fence
-    b->n_used = is_fenced && slice_starts_with(rest, slice_of("```")) ? end + 3 : at;
+    struct slice rest = reply_behind(b->text, at);
+    if (!b->at_end && is_fenced && reply_is_prefix_of(rest, "```"))
+        return REPLY_WAIT;
+    b->n_used = is_fenced && slice_starts_with(rest, slice_of("```")) ? at + 3 : at;
     reply_pass_closer(b, &b->n_used);
     return REPLY_TAKEN;
 }

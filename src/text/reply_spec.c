@@ -61,8 +61,16 @@ struct reply_spec reply_spec_of_jinja(struct slice source)
     return s;
 }
 
-struct reply_spec reply_spec_of_go(const struct gotmpl *t)
+// The one family that needs its own reading whatever language its template is in: everything it says is in channels.
+static bool is_harmony(struct slice source)
 {
+    return has(source, "<|start|>") && has(source, "<|end|>") && has(source, "<|channel|>");
+}
+
+struct reply_spec reply_spec_of_go(const struct gotmpl *t, struct slice source)
+{
+    if (is_harmony(source))
+        return reply_spec_of_jinja(source);
     struct gotmpl_traits traits = gotmpl_traits(t);
     struct reply_spec s = {.family = traits.takes_tools ? REPLY_GO_TAG : REPLY_PLAIN};
     set_thinking(&s, traits.opening_tag, traits.closing_tag);

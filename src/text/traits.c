@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/option_value.h"
+#include "text/reply.h"
 
 // ---- The language ----
 static bool starts_with_word(struct slice text, const char *word)
@@ -100,7 +101,7 @@ struct template_traits traits_of_jinja(struct slice source)
     return (struct template_traits){.takes_tools = has(source, "tools") || has(source, "tool_call"),
                                     .takes_tool_results = has(source, "'tool'") || has(source, "\"tool\"") ||
                                                           has(source, "tool_response"),
-                                    .takes_thinking = (has(source, "<think>") && has(source, "</think>")) ||
+                                    .takes_thinking = reply_spec_of_jinja(source).closing[0] != 0 ||
                                                       (splits && !has(source, "reasoning_content"))};
 }
 
