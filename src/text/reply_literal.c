@@ -269,9 +269,10 @@ static bool read_member(struct reader *r, json_t *object)
         skip_space(r);
         value = is_good ? read_value(r) : NULL;
         is_good = value != NULL && memchr(json_string_value(key), 0, json_string_length(key)) == NULL &&
-                  json_object_set_new(object, json_string_value(key), value) == 0;
+                  json_object_set(object, json_string_value(key), value) == 0;
     }
     json_decref(key);
+    json_decref(value);
     return is_good;
 }
 
