@@ -87,13 +87,22 @@ struct making {
     struct meaning *meanings;
     uint32_t *parts, n_parts, part_capacity;
     uint32_t *slots, slot_capacity; // 1 + state
-    bool is_full;
+    uint64_t *work;                 // left
+    bool is_full, is_spent;
 };
 
-static void making_init(struct making *m)
+static void making_init(struct making *m, uint64_t *work)
 {
     memset(m, 0, sizeof *m);
+    m->work = work;
     m->a = xcalloc(1, sizeof *m->a);
+}
+
+static void spend(struct making *m, uint64_t work)
+{
+    m->is_spent |= *m->work < work;
+    m->is_full |= m->is_spent;
+    *m->work -= MIN(*m->work, work);
 }
 
 static uint32_t hash_parts(const uint32_t *parts, uint32_t n)
@@ -133,6 +142,7 @@ static uint32_t state_of(struct making *m, const uint32_t *parts, uint32_t n)
 {
     struct automaton *a = m->a;
     uint32_t hash = hash_parts(parts, n);
+    spend(m, n + 4ul);
     if (a->n_states == m->state_capacity)
         grow_states(m);
     for (uint32_t at = hash & (m->slot_capacity - 1); m->slots[at] != 0;
@@ -223,7 +233,10 @@ static struct automaton *finish(struct making *m, struct err *err)
     free(m->slots);
     if (m->is_full) {
         automaton_free(a);
-        err_set(err, ERR_INVALID, "needs more than %d states", AUTOMATON_MAX_STATES);
+        if (m->is_spent)
+            err_set(err, ERR_INVALID, "takes too much work");
+        else
+            err_set(err, ERR_INVALID, "needs more than %d states", AUTOMATON_MAX_STATES);
         return NULL;
     }
     prune(a);
@@ -251,10 +264,7 @@ struct subset {
     uint32_t *set, n_set;
     uint32_t *edges, n_edges; // that leave the set
     uint32_t *points, n_points;
-    uint64_t work; // done so far: bounds the time
 };
-
-enum { SUBSET_MAX_WORK = 1 << 26 };
 
 static int by_number(const void *a, const void *b)
 {
@@ -262,10 +272,11 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void subset_init(struct subset *s, const struct nfa *n)
+static void subset_init(struct subset *s, const struct nfa *n, uint64_t *work)
 {
     memset(s, 0, sizeof *s);
-    making_init(&s->m);
+    making_init(&s->m, work);
+    spend(&s->m, n->n_states + n->n_edges);
     s->n = n;
     s->first = xcalloc(n->n_states + 2ul, sizeof *s->first);
     s->order = xcalloc(n->n_edges + 1ul, sizeof *s->order);
@@ -316,7 +327,7 @@ static uint32_t subset_close(struct subset *s)
         }
         accepts |= s->accepts[q];
     }
-    s->work += s->n_set;
+    spend(&s->m, s->n_set);
     qsort(s->set, s->n_set, sizeof *s->set, by_number);
     uint32_t before = s->m.a->n_states, n_edges = before > 0 ? s->m.a->first[before] : 0;
     uint32_t state = state_of(&s->m, s->set, s->n_set);
@@ -360,18 +371,17 @@ static void subset_expand(struct subset *s, uint32_t state)
             if (e->lo <= lo && hi <= e->hi)
                 subset_reach(s, e->to);
         }
-        s->work += s->n_edges;
+        spend(&s->m, s->n_edges);
         if (s->n_set > 0)
             add_edge(&s->m, begin, lo, hi, subset_close(s));
-        s->m.is_full |= s->work > SUBSET_MAX_WORK;
     }
 }
 
-struct automaton *automaton_of(const struct nfa *n, struct err *err)
+struct automaton *automaton_of(const struct nfa *n, uint64_t *work, struct err *err)
 {
     struct subset s;
-    subset_init(&s, n);
-    s.m.is_full = n->is_full;
+    subset_init(&s, n, work);
+    s.m.is_full |= n->is_full;
     s.round = 1;
     subset_reach(&s, 0);
     subset_close(&s);
@@ -394,10 +404,11 @@ static uint32_t pair_of(struct making *m, uint32_t a, uint32_t b, bool accepts)
     return state;
 }
 
-struct automaton *automaton_both(const struct automaton *a, const struct automaton *b, struct err *err)
+struct automaton *automaton_both(const struct automaton *a, const struct automaton *b, uint64_t *work,
+                                 struct err *err)
 {
     struct making m;
-    making_init(&m);
+    making_init(&m, work);
     if (a->n_states > 0 && b->n_states > 0)
         pair_of(&m, 0, 0, a->accepts[0] && b->accepts[0]);
     for (uint32_t q = 0; q < m.a->n_states && !m.is_full; q++) {
@@ -419,11 +430,11 @@ struct automaton *automaton_both(const struct automaton *a, const struct automat
     return finish(&m, err);
 }
 
-struct automaton *automaton_not(const struct automaton *a, struct err *err)
+struct automaton *automaton_not(const struct automaton *a, uint64_t *work, struct err *err)
 {
     enum { FAILED = UINT32_MAX };
     struct making m;
-    making_init(&m);
+    making_init(&m, work);
     pair_of(&m, a->n_states > 0 ? 0 : FAILED, 0, a->n_states == 0 || !a->accepts[0]);
     for (uint32_t q = 0; q < m.a->n_states && !m.is_full; q++) {
         uint32_t p = m.parts[m.meanings[q].first], begin = m.a->first[m.a->n_states], next = 0;
@@ -441,7 +452,7 @@ struct automaton *automaton_not(const struct automaton *a, struct err *err)
     return finish(&m, err);
 }
 
-struct automaton *automaton_of_lengths(uint32_t min, uint32_t max, struct err *err)
+struct automaton *automaton_of_lengths(uint32_t min, uint32_t max, uint64_t *work, struct err *err)
 {
     struct nfa *n = nfa_new();
     uint32_t last = max == UINT32_MAX ? min : max, q = 0;
@@ -455,7 +466,7 @@ struct automaton *automaton_of_lengths(uint32_t min, uint32_t max, struct err *e
             nfa_add_edge(n, q, 0, CODE_POINT_MAX, to);
         q = to;
     }
-    struct automaton *a = automaton_of(n, err);
+    struct automaton *a = automaton_of(n, work, err);
     nfa_free(n);
     return a;
 }

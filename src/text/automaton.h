@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Deterministic automata over code points: what patterns, formats, ranges of numbers, enumerations and key
 // names become before they are written into a grammar. Built from an NFA by the subset construction, combined
-// by product and complement. Every state of a finished one can still reach an accepting state. Bounded.
+// by product and complement. Every state of a finished one can still reach an accepting state. Bounded in
+// size, and in time by a budget of the caller: steps of some nanoseconds, taken off as they are made.
 #pragma once
 
 #include <stdbool.h>
@@ -43,10 +44,12 @@ void nfa_add_jump(struct nfa *n, uint32_t from, uint32_t to);
 uint32_t nfa_add_text(struct nfa *n, uint32_t from, struct slice text); // valid UTF-8; where it ends
 void nfa_accept(struct nfa *n, uint32_t state);
 
-// ERR_INVALID: too large. The caller's (automaton_free).
-struct automaton *automaton_of(const struct nfa *n, struct err *err);
-struct automaton *automaton_both(const struct automaton *a, const struct automaton *b, struct err *err);
-struct automaton *automaton_not(const struct automaton *a, struct err *err);         // of all texts
-struct automaton *automaton_of_lengths(uint32_t min, uint32_t max, struct err *err); // max UINT32_MAX: any
-void automaton_free(struct automaton *a);                                            // takes NULL
+// ERR_INVALID: too large, or more work than is left. The caller's (automaton_free).
+struct automaton *automaton_of(const struct nfa *n, uint64_t *work, struct err *err);
+struct automaton *automaton_both(const struct automaton *a, const struct automaton *b, uint64_t *work,
+                                 struct err *err);
+struct automaton *automaton_not(const struct automaton *a, uint64_t *work, struct err *err); // of all texts
+struct automaton *automaton_of_lengths(uint32_t min, uint32_t max, uint64_t *work,
+                                       struct err *err); // max UINT32_MAX: any
+void automaton_free(struct automaton *a);                // takes NULL
 bool automaton_matches(const struct automaton *a, struct slice text);

@@ -15,7 +15,7 @@ enum {
     NO_SET = 0,           // nothing may come and it may not end
     BOTTOM = 0,           // the frame below the first call
     UNKNOWN = UINT32_MAX, // in a row: not worked out yet
-    MAX_ITEMS = 4096,     // of a set: further ways are given up (each alone could be read to its end)
+    MAX_ITEMS = 2048,     // of a set: where more ways are open, none is taken
     MAX_ROWS = 1024,
     MAX_MASKS = 16,
     KEEP_SETS = 4096, // more of these are not kept from one call to the next
@@ -68,7 +68,7 @@ struct matcher {
     uint32_t seen_capacity, n_seen, n_work, work_capacity, round;
     struct item *found;
     uint32_t n_found, found_capacity;
-    bool ends;
+    bool ends, is_overfull;
 };
 
 static uint32_t mix(uint32_t h, uint32_t x)
@@ -139,7 +139,7 @@ static int by_state(const void *va, const void *vb)
 static uint32_t intern_set(struct matcher *m)
 {
     uint32_t hash = m->ends ? 1 : 0, n = m->n_found;
-    if (n == 0 && !m->ends)
+    if ((n == 0 && !m->ends) || m->is_overfull)
         return NO_SET;
     if (n > 1)
         qsort(m->found, n, sizeof *m->found, by_state);
@@ -239,7 +239,8 @@ static void repeat(struct matcher *m, const struct grammar_edge *e, const struct
 
 static void find(struct matcher *m, uint32_t state, uint32_t frame)
 {
-    if (m->n_found == MAX_ITEMS)
+    m->is_overfull |= m->n_found == MAX_ITEMS;
+    if (m->is_overfull)
         return;
     if (m->n_found == m->found_capacity) {
         m->found_capacity = MAX(64, m->found_capacity * 2);
@@ -278,7 +279,7 @@ static void follow(struct matcher *m)
 static void begin_step(struct matcher *m)
 {
     m->n_seen = m->n_work = m->n_found = 0;
-    m->ends = false;
+    m->ends = m->is_overfull = false;
     if (++m->round == 0) { // the numbers of rounds begin again: forget all
         if (m->seen_capacity > 0)
             memset(m->seen, 0, m->seen_capacity * sizeof *m->seen);

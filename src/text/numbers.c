@@ -242,7 +242,7 @@ static void add_sign(struct nfa *n, const struct numbers_range *r, bool is_negat
 }
 
 // The multiples of k: the remainder so far is the state.
-static struct automaton *multiples_of(uint32_t k, struct err *err)
+static struct automaton *multiples_of(uint32_t k, uint64_t *work, struct err *err)
 {
     struct nfa *n = nfa_new();
     uint32_t first = 1;
@@ -254,22 +254,22 @@ static struct automaton *multiples_of(uint32_t k, struct err *err)
         for (uint32_t c = 0; c < 10; c++)
             nfa_add_edge(n, first + r, '0' + c, '0' + c, first + (10 * r + c) % k);
     nfa_accept(n, first);
-    struct automaton *a = automaton_of(n, err);
+    struct automaton *a = automaton_of(n, work, err);
     nfa_free(n);
     return a;
 }
 
-struct automaton *numbers_automaton(const struct numbers_range *r, struct err *err)
+struct automaton *numbers_automaton(const struct numbers_range *r, uint64_t *work, struct err *err)
 {
     struct nfa *n = nfa_new();
     add_sign(n, r, false);
     add_sign(n, r, true);
-    struct automaton *a = automaton_of(n, err), *multiples, *both;
+    struct automaton *a = automaton_of(n, work, err), *multiples, *both;
     nfa_free(n);
     if (a == NULL || r->multiple < 2)
         return a;
-    multiples = multiples_of(r->multiple, err);
-    both = multiples != NULL ? automaton_both(a, multiples, err) : NULL;
+    multiples = multiples_of(r->multiple, work, err);
+    both = multiples != NULL ? automaton_both(a, multiples, work, err) : NULL;
     automaton_free(a);
     automaton_free(multiples);
     return both;

@@ -31,4 +31,4 @@ struct numbers_range {
 // ERR_INVALID: more digits than can be compared.
 int decimal_of(struct decimal *out, const json_t *number, struct err *err);
 int decimal_compare(const struct decimal *a, const struct decimal *b);
-struct automaton *numbers_automaton(const struct numbers_range *r, struct err *err);
+struct automaton *numbers_automaton(const struct numbers_range *r, uint64_t *work, struct err *err);

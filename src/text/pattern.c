@@ -432,7 +432,7 @@ static void write_alternatives(struct parser *p, struct nfa *n)
     } while (take(p, "|"));
 }
 
-struct automaton *pattern_compile(struct slice text, struct err *err)
+struct automaton *pattern_compile(struct slice text, uint64_t *work, struct err *err)
 {
     struct parser p = {.text = text, .err = err};
     struct nfa *n = nfa_new();
@@ -442,7 +442,7 @@ struct automaton *pattern_compile(struct slice text, struct err *err)
     else
         write_alternatives(&p, n);
     if (!p.failed)
-        a = automaton_of(n, err);
+        a = automaton_of(n, work, err);
     nfa_free(n);
     free(p.nodes);
     free(p.ranges);

@@ -8,7 +8,7 @@
 
 enum { PATTERN_MAX_BYTES = 4096, PATTERN_MAX_DEPTH = 64, PATTERN_MAX_COUNT = 10000 };
 
-// ERR_INVALID names the construct and its place.
-struct automaton *pattern_compile(struct slice text, struct err *err);
+// ERR_INVALID names the construct and its place. `work` as in automaton.h.
+struct automaton *pattern_compile(struct slice text, uint64_t *work, struct err *err);
 // The pattern of a `format` of JSON Schema; NULL: one that is not enforced.
 const char *pattern_of_format(struct slice name);

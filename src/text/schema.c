@@ -13,7 +13,7 @@
 #include "text/schema_internal.h"
 #include "text/spell.h"
 
-enum { MAX_EXPANSIONS = 4096, MAX_BLANKS = 32 };
+enum { MAX_EXPANSIONS = 4096, MAX_BLANKS = 32, MAX_WORK = 1 << 23, MAX_TEXT_BYTES = 16 << 20 };
 
 int schema_fail(struct schema *s, const char *format, ...)
 {
@@ -36,7 +36,8 @@ uint32_t schema_rule(struct schema *s, const json_t *schema, const char *step)
         free(text);
         return start;
     }
-    if (s->n_jobs == SCHEMA_MAX_RULES) {
+    s->n_text_bytes += strlen(text);
+    if (s->n_jobs == SCHEMA_MAX_RULES || s->n_text_bytes > MAX_TEXT_BYTES) {
         s->g->is_full = true;
         free(text);
         return 0;
@@ -180,7 +181,7 @@ static int write_rule(struct schema *s, const json_t *schema, uint32_t start)
 
 int schema_compile(struct grammar *g, const json_t *schema, uint32_t *rule, struct err *err)
 {
-    struct schema s = {.g = g, .root = schema, .err = err, .path = "#"};
+    struct schema s = {.g = g, .root = schema, .err = err, .path = "#", .work = MAX_WORK};
     int rc = 0;
     map_init(&s.rules, 64);
     *rule = schema_rule(&s, schema, "");

@@ -56,7 +56,9 @@ struct schema {
     struct map rules;                                          // text of a schema to its rule
     char **texts;                                              // the keys; as many as jobs
     uint32_t string, integer, number, value, character, blank; // rules that many use; 0: not written yet
-    uint32_t n_expansions;
+    uint32_t n_expansions, n_comparisons;                      // of alternatives
+    uint64_t work;                                             // left for automata
+    size_t n_text_bytes;                                       // of all keys
 };
 
 // The rule of a schema, written now or later.

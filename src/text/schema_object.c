@@ -36,7 +36,7 @@ struct members {
 static bool matches(struct schema *s, const char *pattern, const char *name, bool *failed)
 {
     struct err why = {0};
-    struct automaton *a = pattern_compile(slice_of(pattern), &why);
+    struct automaton *a = pattern_compile(slice_of(pattern), &s->work, &why);
     bool result = a != NULL && automaton_matches(a, slice_of(name));
     if (a == NULL) {
         schema_fail(s, "patternProperties: %s", why.message);
@@ -148,7 +148,7 @@ static struct automaton *allowed_names(struct schema *s, const struct node *n, b
             if (json_is_string(value) && schema_admits(s, &name, value) > 0)
                 nfa_accept(texts, nfa_add_text(texts, 0, json_slice(value)));
         }
-        a = automaton_of(texts, &why);
+        a = automaton_of(texts, &s->work, &why);
         *failed = a == NULL && schema_fail(s, "propertyNames: %s", why.message) != 0;
         nfa_free(texts);
     }
@@ -157,23 +157,24 @@ static struct automaton *allowed_names(struct schema *s, const struct node *n, b
 }
 
 // a and not b; consumes a. NULL for a: all texts.
-static struct automaton *without(struct automaton *a, const struct automaton *b, struct err *why)
+static struct automaton *without(struct schema *s, struct automaton *a, const struct automaton *b,
+                                 struct err *why)
 {
-    struct automaton *rest = automaton_not(b, why), *result = rest;
+    struct automaton *rest = automaton_not(b, &s->work, why), *result = rest;
     if (a != NULL && rest != NULL) {
-        result = automaton_both(a, rest, why);
+        result = automaton_both(a, rest, &s->work, why);
         automaton_free(rest);
     }
     automaton_free(a);
     return result;
 }
 
-static struct automaton *automaton_of_names(const json_t *names, struct err *why)
+static struct automaton *automaton_of_names(struct schema *s, const json_t *names, struct err *why)
 {
     struct nfa *n = nfa_new();
     for (size_t i = 0; i < json_array_size(names); i++)
         nfa_accept(n, nfa_add_text(n, 0, json_slice(json_array_get(names, i))));
-    struct automaton *a = automaton_of(n, why);
+    struct automaton *a = automaton_of(n, &s->work, why);
     nfa_free(n);
     return a;
 }
@@ -199,7 +200,7 @@ static int read_patterns(struct schema *s, const struct node *n, struct patterns
     p->automata = xcalloc(json_array_size(p->texts), sizeof(struct automaton *));
     for (; p->n < json_array_size(p->texts); p->n++) {
         struct err why = {0};
-        p->automata[p->n] = pattern_compile(json_slice(json_array_get(p->texts, p->n)), &why);
+        p->automata[p->n] = pattern_compile(json_slice(json_array_get(p->texts, p->n)), &s->work, &why);
         if (p->automata[p->n] == NULL)
             return schema_fail(s, "patternProperties: %s", why.message);
     }
@@ -243,24 +244,24 @@ static struct automaton *names_of_class(struct schema *s, struct members *m, con
     }
     for (size_t k = 0; k < p->n && why->code == ERR_NONE; k++) {
         if (k != i) {
-            a = without(a, p->automata[k], why);
+            a = without(s, a, p->automata[k], why);
         } else if (a != NULL) {
-            struct automaton *common = automaton_both(a, p->automata[k], why);
+            struct automaton *common = automaton_both(a, p->automata[k], &s->work, why);
             automaton_free(a);
             a = common;
         } else {
-            struct automaton *none = automaton_of_names(NULL, why), *all = NULL;
+            struct automaton *none = automaton_of_names(s, NULL, why), *all = NULL;
             if (none != NULL)
-                all = automaton_not(none, why);
-            a = all != NULL ? automaton_both(all, p->automata[k], why) : NULL;
+                all = automaton_not(none, &s->work, why);
+            a = all != NULL ? automaton_both(all, p->automata[k], &s->work, why) : NULL;
             automaton_free(none);
             automaton_free(all);
         }
     }
     struct automaton *listed =
-        m->n_names > 0 && why->code == ERR_NONE ? automaton_of_names(m->names, why) : NULL;
+        m->n_names > 0 && why->code == ERR_NONE ? automaton_of_names(s, m->names, why) : NULL;
     if (listed != NULL)
-        a = without(a, listed, why);
+        a = without(s, a, listed, why);
     automaton_free(listed);
     return a;
 }

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "text/schema_internal.h"
 
-enum { MAX_ALTERNATIVES = 200, MAX_DEPTH = 6 };
+enum { MAX_ALTERNATIVES = 200, MAX_DEPTH = 6, MAX_COMPARISONS = 200000 };
 
 static bool excludes(struct schema *s, const struct node *a, const struct node *b, int depth);
 
@@ -75,6 +75,8 @@ static bool is_below(const struct numbers_limit *max, const struct numbers_limit
 // No text written for a fits b.
 static bool excludes(struct schema *s, const struct node *a, const struct node *b, int depth)
 {
+    if (++s->n_comparisons > MAX_COMPARISONS)
+        return false;
     if (a->values != NULL) {
         for (size_t i = 0; i < json_array_size(a->values); i++) {
             json_t *value = json_array_get(a->values, i);

@@ -31,8 +31,8 @@ static int write_free_number(struct schema *s, uint32_t *rule, const char *patte
     struct err why = {0};
     if (*rule == 0) {
         *rule = grammar_add_state(s->g);
-        if (write_automaton(s, pattern_compile(slice_of(pattern), &why), false, *rule, GRAMMAR_END, &why) !=
-            0)
+        if (write_automaton(s, pattern_compile(slice_of(pattern), &s->work, &why), false, *rule, GRAMMAR_END,
+                            &why) != 0)
             return -1;
     }
     grammar_add_call(s->g, start, *rule, GRAMMAR_END);
@@ -57,7 +57,7 @@ int schema_write_numbers(struct schema *s, const struct node *n, unsigned types,
         return is_integer ? write_free_number(s, &s->integer, INTEGER_PATTERN, start)
                           : write_free_number(s, &s->number, NUMBER_PATTERN, start);
     struct numbers_range range = range_of(n, types);
-    return write_automaton(s, numbers_automaton(&range, &why), false, start, GRAMMAR_END, &why);
+    return write_automaton(s, numbers_automaton(&range, &s->work, &why), false, start, GRAMMAR_END, &why);
 }
 
 // ---- Strings ----
@@ -71,9 +71,9 @@ uint32_t schema_character_rule(struct schema *s)
     return s->character;
 }
 
-static struct automaton *both(struct automaton *a, struct automaton *b, struct err *why)
+static struct automaton *both(struct schema *s, struct automaton *a, struct automaton *b, struct err *why)
 {
-    struct automaton *c = a != NULL && b != NULL ? automaton_both(a, b, why) : NULL;
+    struct automaton *c = a != NULL && b != NULL ? automaton_both(a, b, &s->work, why) : NULL;
     automaton_free(a);
     automaton_free(b);
     return c;
@@ -86,11 +86,11 @@ struct automaton *schema_string_automaton(struct schema *s, const struct node *n
     const char *what = "minLength and maxLength";
     bool has_lengths = n->min_length > 0 || n->max_length != UINT32_MAX || json_array_size(n->patterns) == 0;
     if (has_lengths)
-        a = automaton_of_lengths(n->min_length, n->max_length, &why);
+        a = automaton_of_lengths(n->min_length, n->max_length, &s->work, &why);
     for (size_t i = 0; i < json_array_size(n->patterns) && why.code == ERR_NONE; i++) {
         what = "pattern";
-        struct automaton *next = pattern_compile(json_slice(json_array_get(n->patterns, i)), &why);
-        a = i == 0 && !has_lengths ? next : both(a, next, &why);
+        struct automaton *next = pattern_compile(json_slice(json_array_get(n->patterns, i)), &s->work, &why);
+        a = i == 0 && !has_lengths ? next : both(s, a, next, &why);
     }
     if (a == NULL)
         schema_fail(s, "%s: %s", what, why.message);
@@ -179,7 +179,7 @@ static int admits_string(struct schema *s, const struct node *n, struct slice te
         return 0;
     for (size_t i = 0; i < json_array_size(n->patterns); i++) {
         struct err why = {0};
-        struct automaton *a = pattern_compile(json_slice(json_array_get(n->patterns, i)), &why);
+        struct automaton *a = pattern_compile(json_slice(json_array_get(n->patterns, i)), &s->work, &why);
         if (a == NULL)
             return schema_fail(s, "pattern: %s", why.message);
         bool matches = automaton_matches(a, text);
@@ -290,7 +290,7 @@ static int write_strings(struct schema *s, const json_t *strings, uint32_t start
     uint32_t inside = grammar_add_state(s->g), end = grammar_add_state(s->g);
     for (size_t i = 0; i < json_array_size(strings); i++)
         nfa_accept(n, nfa_add_text(n, 0, json_slice(json_array_get(strings, i))));
-    struct automaton *a = automaton_of(n, &why);
+    struct automaton *a = automaton_of(n, &s->work, &why);
     nfa_free(n);
     grammar_add_bytes(s->g, start, '"', '"', inside);
     grammar_add_bytes(s->g, end, '"', '"', GRAMMAR_END);

@@ -58,6 +58,21 @@ def test_streams_go_on_with_the_same_text_when_the_runner_is_killed(server, alon
     assert ask(server, *asked(0)).text == alone[0].text
 
 
+def test_an_answer_held_to_a_schema_goes_on_with_the_same_text(server):
+    """The next runner's grammar stands where the dead one's stood."""
+    schema = {"type": "object", "properties": {"words": {"type": "array", "items": {"type": "string", "maxLength": 10}, "minItems": 8, "maxItems": 8}}, "required": ["words"]}
+    asks = [("/api/generate", {**count_on(120, seed=8, temperature=1.5), "format": schema}),
+            ("/api/chat", {"model": MODEL, "messages": [{"role": "user", "content": "Count in words."}], "format": schema, "options": {"temperature": 1.2, "seed": 9, "num_predict": 120}})]
+    before = [ask(server, *a) for a in asks]
+    clients = [Client(server, *a) for a in asks]
+    for client in clients:
+        client.read_pieces(6)
+    kill_runner(server)
+    for client, whole in zip(clients, before):
+        assert said(client.finish()) == said(whole)
+        assert len(json.loads(whole.text)["words"]) == 8
+
+
 def test_what_waits_or_is_in_its_prompt_is_served_by_the_next_runner(server, alone):
     load(server)
     with held(server):
