@@ -207,7 +207,7 @@ static void guesses_change_no_answer(void **state)
     strbuf_init(&without->text, 1 << 20);
     close_world(&w);
     open_world(&w, 1);
-    engine_set_guesses(w.engine, false);
+    engine_set_drafts(w.engine, false);
     struct request r = make_request(1, 5, schema);
     submit(&w, &r);
     run_until_done(&w);
