@@ -80,15 +80,16 @@ static int refuse_value(struct reading *r, const char *expected)
 static int read_count(struct reading *r, uint32_t *count)
 {
     double value = json_number_value(r->value);
-    if (!json_is_number(r->value) || value < 0 || value != (double)(int64_t)value)
+    uint32_t most = UINT32_MAX - 1;
+    if (!json_is_number(r->value) || value < 0 || (value < most && value != (uint32_t)value))
         return refuse_value(r, "a whole number that is not negative");
-    *count = (uint32_t)MIN(value, (double)(UINT32_MAX - 1));
+    *count = value < most ? (uint32_t)value : most;
     return 0;
 }
 
 static int read_least(struct reading *r, uint32_t *least)
 {
-    uint32_t count;
+    uint32_t count = 0;
     if (read_count(r, &count) != 0)
         return -1;
     *least = MAX(*least, count);
@@ -97,7 +98,7 @@ static int read_least(struct reading *r, uint32_t *least)
 
 static int read_most(struct reading *r, uint32_t *most)
 {
-    uint32_t count;
+    uint32_t count = 0;
     if (read_count(r, &count) != 0)
         return -1;
     *most = MIN(*most, count);
