@@ -146,8 +146,9 @@ def merges_of_scores(texts, scores, types):
 
 def tokenizer_of(reader):
     texts, types = value(reader, "tokenizer.ggml.tokens"), value(reader, "tokenizer.ggml.token_type")
-    added = [{"id": i, "content": texts[i], "special": types[i] in (2, 3)} for i in range(len(texts)) if types[i] in (2, 3, 4)]
-    out = {"added_tokens": added, "normalizer": None, "post_processor": None}
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    added = [{"id": i, "content": texts[i], **plain, "special": types[i] in (2, 3)} for i in range(len(texts)) if types[i] in (2, 3, 4)]
+    out = {"version": "1.0", "truncation": None, "padding": None, "decoder": None, "added_tokens": added, "normalizer": None, "post_processor": None}
     vocab = {t: i for i, (t, kind) in enumerate(zip(texts, types)) if kind in (1, 2, 6)}
     if value(reader, "tokenizer.ggml.model") == "gpt2":
         merges = value(reader, "tokenizer.ggml.merges")

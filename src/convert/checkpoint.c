@@ -102,12 +102,12 @@ static int refuse_doubles(struct checkpoint *c)
     return 0;
 }
 
+// Among the sorted ones.
 static const struct tensor *find(const struct checkpoint *c, const char *name)
 {
-    for (size_t i = 0; i < c->tensors.n; i++)
-        if (strcmp(c->tensors.at[i].name, name) == 0)
-            return &c->tensors.at[i];
-    return NULL;
+    struct tensor key = {.n_dims = 0};
+    snprintf(key.name, sizeof key.name, "%s", name);
+    return bsearch(&key, c->tensors.at, c->tensors.n, sizeof key, by_layer);
 }
 
 static int missing(struct checkpoint *c, const char *name)

@@ -8,6 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import tokenizers
 
 import checkpoints
 from served import DATA, PROGRAM, SMOLLM
@@ -51,6 +52,10 @@ def test_what_comes_out_is_the_model_that_went_in(tiny, tmp_path, name):
     assert kinds[0] == kinds[1] and texts[0] == texts[1]
 
 
+def ids_by_their_own_library(directory, text):
+    return tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json")).encode(text, add_special_tokens=False).ids
+
+
 @pytest.mark.parametrize("name", ["llama", "qwen2", "gemma3"])
 def test_the_same_ids_and_the_same_text(tiny, tmp_path, name):
     source = unpack(name, tmp_path)
@@ -60,7 +65,7 @@ def test_the_same_ids_and_the_same_text(tiny, tmp_path, name):
     assert subprocess.run([PROGRAM, "create", "old-" + name, "-f", str(tmp_path / "Modelfile")], env=tiny.env, capture_output=True, check=False).returncode == 0
     text = "The cat, there  and he\n\n the \u00e9 12345 other heather in the then at an"
     ids = [json.loads(tiny.post("/api/tokenize", {"model": age + name, "content": text}).text)["tokens"] for age in ("new-", "old-")]
-    assert ids[0] == ids[1] and len(ids[0]) > 10, ids
+    assert ids[0] == ids[1] == ids_by_their_own_library(directory, text) and len(ids[0]) > 10
     answers = [json.loads(tiny.post("/api/generate", {"model": age + name, "prompt": text, "raw": True, "stream": False,
                                                       "options": {"temperature": 0, "num_predict": 12}}).text)["response"] for age in ("new-", "old-")]
     assert answers[0] == answers[1]
@@ -77,6 +82,9 @@ def test_a_real_checkpoint_of_two_shards_answers_as_its_gguf_file(floats, tmp_pa
     replies = [json.loads(floats.post("/api/chat", body).text) for body in bodies]
     assert replies[0]["message"]["content"] == replies[1]["message"]["content"]
     assert replies[0]["prompt_eval_count"] == replies[1]["prompt_eval_count"]
+    text = (DATA.parents[1] / "README.md").read_text()[:3000] + " 3.14159 na\u00efve \u4e2d\u6587 \U0001f600\r\n\t x"
+    ids = json.loads(floats.post("/api/tokenize", {"model": "smol", "content": text}).text)["tokens"]
+    assert ids == ids_by_their_own_library(directory, text) and len(ids) > 500
     done = create(floats, "smol-q4", directory, "-q", "q4_K_M")
     assert done.returncode == 0 and "quantizing F16 model to Q4_K_M" in done.stderr, done.stderr
     assert show(floats, "smol-q4")["details"]["quantization_level"] == "Q4_K_M"
