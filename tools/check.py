@@ -2,7 +2,11 @@
 # SPDX-License-Identifier: MIT
 """The gates: format, layers, words, warnings of clang, static analysis, sanitizer runs.
 
-usage: check.py [--quick | --long [--soak SECONDS]]     --quick: what fits beside the tests in CI; --long: soak (10 minutes), longer fuzz runs and a browser too
+usage: check.py [--quick | --browser | --long [--soak SECONDS]]
+
+  --quick    what fits beside the tests in CI
+  --long     soak (10 minutes), longer fuzz runs and a browser too
+  --browser  the browser alone
 """
 import argparse
 import concurrent.futures
@@ -120,12 +124,21 @@ def check_browser():
 SLOW = {"accuracy", "invariance", "real_model"}
 
 
+def finish():
+    print(f"{len(FAILED)} gates failed" + (": " + ", ".join(FAILED) if FAILED else ""))
+    sys.exit(bool(FAILED))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--soak", type=int, default=600, metavar="SECONDS")
+    parser.add_argument("--browser", action="store_true")
     args = parser.parse_args()
+    if args.browser:
+        check_browser()
+        finish()
     check_format()
     run("layers", [sys.executable, "tools/check_layers.py"])
     check_names_in_architecture()
@@ -139,8 +152,7 @@ def main():
         check_scheduler_long()
         check_soak(args.soak)
         check_browser()
-    print(f"{len(FAILED)} gates failed" + (": " + ", ".join(FAILED) if FAILED else ""))
-    sys.exit(bool(FAILED))
+    finish()
 
 
 if __name__ == "__main__":
