@@ -114,7 +114,7 @@ def check_browser():
     if not (cache / "open-webui").exists():
         print("skip open-webui in a browser: PyPI's open-webui is not installed", flush=True)
     elif meson_build("build"):
-        subprocess.run([sys.executable, "tools/fetch_models.py", "smollm2-135m"], cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+        subprocess.run([sys.executable, "tools/fetch_models.py", "smollm2-135m", "qwen2.5-coder-0.5b"], cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
         done = run("open-webui in a browser", [str(cache / "python"), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/browser"],
                    env=dict(os.environ, OPEN_WEBUI=str(cache / "open-webui"), DROVER=str(ROOT / "build/drover")))
         print("".join(line + "\n" for line in done.stdout.splitlines() if line.startswith("SKIPPED")), end="")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """PyPI's open-webui, unmodified, in a real browser (Debian's chromium) before drover, by each of its two kinds of connection.
 
-A person signs in, chooses a model, chats, sees the answer grow and stops it. Neither open-webui nor the browser may reach anything but this machine.
-A picture of each kind of connection is kept: build/artefacts/open-webui-ollama.png and open-webui-openai.png.
+A person signs in, chooses a model, chats, sees the answer grow and stops it; another's model calls the tools that open-webui offers it. Neither
+open-webui nor the browser may reach anything but this machine. Pictures are kept: build/artefacts/open-webui-{ollama,openai}{,-tools}.png.
 """
 import json
 import os
@@ -20,10 +20,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from served import ROOT, Server, clean_env, free_port, smollm_store
+from served import CACHE, ROOT, Server, clean_env, free_port, import_model, smollm_store
 
 LIMIT_S = 300
 MAIL, PASSWORD = "anna@example.org", "secret of anna"
+QWEN = CACHE / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 PICTURES = pathlib.Path(os.environ.get("DROVER", ROOT / "build" / "drover")).parent / "artefacts"
 QUESTION = "What is the capital of France?"
@@ -34,11 +35,13 @@ pytestmark = pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="Debian's pac
 
 @pytest.fixture(scope="module")
 def drover(tmp_path_factory):
-    """drover with two names of one model: `brief` answers in a few words, `talker` goes on for long."""
+    """drover with two names of SmolLM2, `brief`, which answers in a few words, and `talker`, which goes on for long; and `clerk`, which
+    is Qwen2.5-coder and calls tools."""
     home = tmp_path_factory.mktemp("drover")
-    server = Server(home, smollm_store(home / "store", home))
-    for name, parameters in {"brief": {"num_predict": 16}, "talker": {"num_predict": 3000}}.items():
-        body = {"model": name, "from": "smollm2", "parameters": {"temperature": 0, "seed": 1, **parameters}, "stream": False}
+    import_model(smollm_store(home / "store", home), home, QWEN, "qwen")
+    server = Server(home, home / "store")
+    for name, weights, num_predict in (("brief", "smollm2", 16), ("talker", "smollm2", 3000), ("clerk", "qwen", 200)):
+        body = {"model": name, "from": weights, "parameters": {"temperature": 0, "seed": 1, "num_predict": num_predict}, "stream": False}
         assert server.post("/api/create", body).status == 200
     yield server
     assert server.stop() == 0, server.log.read_text()[-4000:]
@@ -49,20 +52,25 @@ def connection(request):
     return request.param
 
 
+@pytest.fixture
+def offers_tools(request):
+    """Whether open-webui offers its own tools, as it does by default."""
+    return getattr(request, "param", False)
+
+
 def connection_env(drover, connection):
     if connection == "ollama":
         return {"OLLAMA_BASE_URL": drover.url, "ENABLE_OPENAI_API": "false"}
     return {"OPENAI_API_BASE_URL": drover.url + "/v1", "OPENAI_API_KEY": "none", "ENABLE_OLLAMA_API": "false"}
 
 
-def webui_env(home, drover, connection):
-    """Nothing is downloaded, and nothing but the answers is asked of the model: no titles, tags, proposals. A model that
-    has no tools is offered none (open-webui's own are on by default)."""
+def webui_env(home, drover, connection, offers_tools):
+    """Nothing is downloaded, and nothing but the answers is asked of the model: no titles, tags, proposals."""
     return clean_env(home, DATA_DIR=str(home / "data"), WEBUI_SECRET_KEY="of this test", WEBUI_ADMIN_EMAIL=MAIL, WEBUI_ADMIN_PASSWORD=PASSWORD,
                      WEBUI_ADMIN_NAME="Anna", USE_SLIM_DOCKER="true", OFFLINE_MODE="true", HF_HUB_OFFLINE="1", RAG_EMBEDDING_ENGINE="ollama",
                      RAG_OLLAMA_BASE_URL=drover.url, ANONYMIZED_TELEMETRY="false", ENABLE_PERSISTENT_CONFIG="false",
                      ENABLE_TITLE_GENERATION="false", ENABLE_TAGS_GENERATION="false", ENABLE_FOLLOW_UP_GENERATION="false",
-                     DEFAULT_MODEL_METADATA='{"capabilities": {"builtin_tools": false}}', **connection_env(drover, connection))
+                     DEFAULT_MODEL_METADATA=json.dumps({"capabilities": {"builtin_tools": offers_tools}}), **connection_env(drover, connection))
 
 
 def answers(url):
@@ -74,13 +82,13 @@ def answers(url):
 
 
 @pytest.fixture
-def webui(tmp_path, drover, connection):
+def webui(tmp_path, drover, connection, offers_tools):
     """The address of open-webui."""
     port = free_port()
     log = tmp_path / "open-webui.log"
     with open(log, "wb") as out:
         process = subprocess.Popen([os.environ["OPEN_WEBUI"], "serve", "--host", "127.0.0.1", "--port", str(port)], cwd=tmp_path,
-                                   env=webui_env(tmp_path, drover, connection), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+                                   env=webui_env(tmp_path, drover, connection, offers_tools), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     url = "http://127.0.0.1:%d" % port
     until = time.monotonic() + LIMIT_S
     try:
@@ -169,10 +177,11 @@ def direct_answer(drover, connection):
     return " ".join((reply if connection == "ollama" else reply["choices"][0])["message"]["content"].split())
 
 
-def last_request(drover, connection):
-    """What drover remembers of the newest request of this kind of connection."""
+def requests_of(drover, connection, model=None):
+    """What drover remembers of the requests of this kind of connection, the newest last."""
     requests = json.loads(drover.call("GET", "/api/requests").text)["requests"]
-    return max((r for r in requests if r["route"] == ROUTES[connection]), key=lambda r: r["arrived_at"])
+    chosen = [r for r in requests if r["route"] == ROUTES[connection] and model in (None, r["model"])]
+    return sorted(chosen, key=lambda r: r["arrived_at"])
 
 
 def test_open_webui_signs_in_chooses_chats_streams_and_stops(page, webui, drover, connection):
@@ -183,7 +192,7 @@ def test_open_webui_signs_in_chooses_chats_streams_and_stops(page, webui, drover
     expected = direct_answer(drover, connection)
     page.until(lambda: page.answer().endswith(expected) and not page.is_answering(), expected)
     drover.wait_idle()
-    whole = last_request(drover, connection)
+    whole = requests_of(drover, connection)[-1]
     assert (whole["model"], whole["status"]) == ("brief:latest", 200), whole
 
     page.driver.get(webui)
@@ -197,7 +206,24 @@ def test_open_webui_signs_in_chooses_chats_streams_and_stops(page, webui, drover
     page.click("button[aria-label=Stop]")
     page.until(lambda: not page.is_answering(), "the end of the answer")
     drover.wait_idle()
-    stopped = last_request(drover, connection)
+    stopped = requests_of(drover, connection)[-1]
     assert (stopped["model"], stopped["outcome"]) == ("talker:latest", "cancelled"), stopped
     assert 0 < stopped["generated_tokens"] < 3000, stopped
     assert page.answer().startswith(seen[2][:40]), "what was said is still there"
+
+
+@pytest.mark.parametrize("offers_tools", [True], indirect=True, ids=["tools"])
+def test_open_webui_calls_its_tools(page, webui, drover, connection):
+    page.sign_in(webui)
+    page.choose("clerk")
+    page.ask("Which time is it? Call the tool get_current_timestamp.")
+    page.until(lambda: "get_current_timestamp" in page.answer(), "the call that open-webui made")
+    first = page.until(lambda: requests_of(drover, connection, "clerk:latest")[1:] and requests_of(drover, connection, "clerk:latest"),
+                       "the result goes to the model")[0]
+    assert first["status"] == 200 and first["prompt_tokens"] > 1000, first
+    page.keep_picture(connection + "-tools")
+    if page.is_answering():  # so small a model calls again and again
+        page.click("button[aria-label=Stop]")
+    page.until(lambda: not page.is_answering(), "the end of the answer")
+    drover.wait_idle()
+    assert all(r["status"] in (200, 499) for r in requests_of(drover, connection, "clerk:latest"))
