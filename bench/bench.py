@@ -36,6 +36,7 @@ MODELS = {
 }
 N_PROMPT = 512
 SERVICE_ROUNDS = 3
+ANSWER_TOKENS = 160  # at most, of each answer to a question; only of models that can be asked one
 HTTP_TOKENS = 160  # of each stream; long enough that all run together for most of the time
 
 
@@ -81,7 +82,7 @@ class Bench:
     def measure_engine(self, name, path, result):
         facts = MODELS[name]
         rows = objects_of([self.program("bench_engine"), "-r", 1, "-j", self.threads(), "-n", ",".join(map(str, self.args.streams)),
-                           "-k", facts["keys"], "-g", facts["tokens"], "-p", N_PROMPT, path])
+                           "-k", facts["keys"], "-g", facts["tokens"], "-p", N_PROMPT, "-a", ANSWER_TOKENS if "fetch" in facts else 0, path])
         for row in rows:
             if row["what"] == "model":
                 result["model"] = {k: v for k, v in row.items() if k != "what"}
@@ -89,6 +90,8 @@ class Bench:
                 result["load_s"].append(row["seconds"])
             elif row["what"] == "generate":
                 result["generate"][row["streams"]].append(row["tokens_per_s"])
+            elif row["what"] == "answers":
+                result["answers"].append({k: v for k, v in row.items() if k != "what"})
             else:
                 result[row["what"]].append(row["tokens_per_s"])
 
@@ -110,7 +113,7 @@ class Bench:
 
     def run_model(self, name):
         path = self.model_file(name)
-        result = {"name": name, "title": MODELS[name]["title"], "file_bytes": path.stat().st_size, "load_s": [], "prompt": [], "prompts": [],
+        result = {"name": name, "title": MODELS[name]["title"], "file_bytes": path.stat().st_size, "load_s": [], "prompt": [], "prompts": [], "answers": [],
                   "generate": {n: [] for n in self.args.streams}, "peer_generate": {n: [] for n in self.args.streams}, "peer_prompt": [],
                   "http": {n: [] for n in self.args.streams}}
         repeats = self.args.repeats or (1 if self.args.quick else MODELS[name]["repeats"])
@@ -178,6 +181,16 @@ class Report:
     def http(self, n, key):
         return middle([row[key] for row in self.result["http"][n]])
 
+    def print_answers(self):
+        """Questions that are answered one after the other: with and without draft tokens."""
+        answers = self.result["answers"]
+        peer_alone = middle(self.result["peer_generate"].get(1, []))
+        for temperature in sorted({a["temperature"] for a in answers}):
+            plain, drafted = (middle([a["tokens_per_s"] for a in answers if (a["temperature"], a["drafts"]) == (temperature, is_on)])
+                              for is_on in (False, True))
+            beside = f"; {drafted / peer_alone:.2f} of llama.cpp's one stream" if peer_alone else ""
+            print(f"  answers, one stream, temperature {temperature}: {rate(drafted)} tokens/s, without draft tokens {rate(plain)}{beside}")
+
     def print(self):
         r, streams = self.result, self.bench.args.streams
         prompt, prompts = middle(r["prompt"]), middle(r["prompts"])
@@ -198,6 +211,7 @@ class Report:
         if r["peer_prompt"]:
             theirs = middle(r["peer_prompt"])
             print(f"  llama.cpp, prompt of {N_PROMPT}: {rate(theirs)} tokens/s; drover / llama.cpp {prompt / theirs:.2f}")
+        self.print_answers()
 
 
 def processor():

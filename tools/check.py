@@ -144,6 +144,7 @@ def main():
     check_names_in_architecture()
     sanitizer_run("build-asan", "address,undefined", SLOW, {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
     if not args.quick:
+        meson_build("build-release", "--buildtype=release")
         if meson_build("build-clang", env={"CC": "clang-14"}):
             check_tidy("build-clang")
         sanitizer_run("build-tsan", "thread", SLOW, {"TSAN_OPTIONS": "halt_on_error=1"})
