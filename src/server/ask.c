@@ -280,6 +280,18 @@ static void read_message(struct ask *a, struct fields *f, const json_t *value)
     f->failed |= m.failed;
 }
 
+json_t *ask_convert_messages(const json_t *list, bool *has_images, struct err *err)
+{
+    struct ask a = {.messages = json_array()};
+    struct fields f = fields_open(NULL, "ChatRequest", err);
+    for (size_t i = 0; i < json_array_size(list) && !f.failed; i++)
+        read_message(&a, &f, json_array_get(list, i));
+    *has_images = a.needs & NEED_VISION;
+    json_t *messages = f.failed ? NULL : json_incref(a.messages);
+    ask_fini(&a);
+    return messages;
+}
+
 void ask_read_messages(struct ask *a, struct fields *f)
 {
     const json_t *list = fields_array(f, "messages", "[]api.Message");

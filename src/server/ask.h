@@ -84,5 +84,7 @@ void ask_note(struct ask *a, const char *prefix, const char *name);
 void ask_note_unread(struct ask *a, const struct fields *f, const char *prefix);
 // Ollama's messages: content is a string.
 void ask_read_messages(struct ask *a, struct fields *f);
+// The same of a list that is no request's, as struct request has them; the caller's. NULL: `err` says why.
+json_t *ask_convert_messages(const json_t *list, bool *has_images, struct err *err);
 // A message {role, content} at the end of `messages`, which owns it; the role in lower case.
 json_t *ask_push_message(json_t *messages, struct slice role, struct slice content);

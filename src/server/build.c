@@ -55,12 +55,14 @@ static json_t *parse_layer(const char *text, const char *what, const struct stor
     return value;
 }
 
+// What was stored by another program may be anything: what cannot be read is left out.
 static void push_stored(json_t *out, const json_t *stored)
 {
-    size_t i;
-    json_t *message;
-    json_array_foreach(stored, i, message) ask_push_message(out, json_slice(json_object_get(message, "role")),
-                                                            json_slice(json_object_get(message, "content")));
+    struct err ignored = {0};
+    bool has_images;
+    json_t *messages = ask_convert_messages(stored, &has_images, &ignored);
+    json_array_extend(out, messages);
+    json_decref(messages);
 }
 
 static bool is_system(const json_t *message)
@@ -87,6 +89,46 @@ static json_t *build_messages(const struct ask *a, const struct stored_model *m,
     if (!a->is_chat)
         ask_push_message(out, slice_of("user"), a->prompt);
     return out;
+}
+
+// Some templates take what the model thought in earlier turns from its words: these families are not told of
+// it again, as Ollama has it.
+static bool forgets_thoughts(const struct stored_model *m)
+{
+    return (m->family && strcmp(m->family, "qwen3") == 0) || strcmp(m->name.model, "deepseek-r1") == 0;
+}
+
+static void forget_thoughts(json_t *messages)
+{
+    static const char opening[] = "<think>", closing[] = "</think>";
+    size_t i, last = json_array_size(messages);
+    json_t *message;
+    while (last > 0 &&
+           !slice_is(json_slice(json_object_get(json_array_get(messages, last - 1), "role")), "user"))
+        last--;
+    json_array_foreach(messages, i, message)
+    {
+        struct slice text = json_slice(json_object_get(message, "content"));
+        const char *from = text.n ? memmem(text.at, text.n, opening, sizeof opening - 1) : NULL;
+        const char *to =
+            from ? memmem(from, text.n - (size_t)(from - text.at), closing, sizeof closing - 1) : NULL;
+        bool is_earlier = i < last && slice_is(json_slice(json_object_get(message, "role")), "assistant");
+        if (!to || !is_earlier)
+            continue;
+        to += sizeof closing - 1;
+        size_t n_head = (size_t)(from - text.at), n_tail = text.n - (size_t)(to - text.at);
+        while (n_tail > 0 && (*to == '\n' || *to == ' ')) {
+            to++;
+            n_tail--;
+        }
+        json_t *kept = json_copy(message);
+        char *rest = xmalloc(n_head + n_tail + 1);
+        memcpy(rest, text.at, n_head);
+        memcpy(rest + n_head, to, n_tail);
+        json_object_set_new(kept, "content", json_stringn_nocheck(rest, n_head + n_tail));
+        json_array_set_new(messages, i, kept);
+        free(rest);
+    }
 }
 
 static void set_context(struct request *r, const json_t *context)
@@ -160,6 +202,8 @@ static void set_prompt(struct request *r, const struct ask *a, const struct stor
     if (a->is_raw) // its tags of thinking count
         return;
     json_t *messages = build_messages(a, m, stored);
+    if (forgets_thoughts(m))
+        forget_thoughts(messages);
     r->messages_json = json_dumps(messages, JSON_COMPACT);
     json_decref(messages);
     set_variables(r, a);

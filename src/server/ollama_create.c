@@ -278,27 +278,13 @@ static int put_parameters(struct create *c, struct err *err)
 
 static int put_messages(struct create *c, struct err *err)
 {
-    json_t *out = json_array(), *message;
-    size_t i;
-    json_array_foreach(c->messages, i, message)
-    {
-        struct fields f = fields_open(message, "Message", err);
-        struct slice role = slice_of(""), content = slice_of("");
-        if (!json_is_object(message))
-            err_set(fields_fail(&f), ERR_INVALID, "messages: expected objects with role and content");
-        fields_text(&f, "role", &role);
-        fields_text(&f, "content", &content);
-        if (fields_find(&f, "images") || fields_find(&f, "tool_calls"))
-            err_set(fields_fail(&f), ERR_INVALID,
-                    "messages with images or tool_calls: not supported in a stored model");
-        if (f.failed)
-            break;
-        json_t *one = json_object();
-        json_object_set_new(one, "role", json_stringn(role.at, role.n));
-        json_object_set_new(one, "content", json_stringn(content.at, content.n));
-        json_array_append_new(out, one);
-    }
-    int rc = err->code != ERR_NONE ? -1 : json_array_size(out) > 0 ? put_json(c, "messages", out, err) : 0;
+    bool has_images = false;
+    json_t *out = ask_convert_messages(c->messages, &has_images, err);
+    int rc = out ? 0 : -1;
+    if (has_images)
+        rc = err_set(err, ERR_INVALID, "messages with images: not supported in a stored model");
+    if (rc == 0 && json_array_size(out) > 0)
+        rc = put_json(c, "messages", out, err);
     json_decref(out);
     return rc;
 }

@@ -30,7 +30,8 @@ static json_t *calls_of(const json_t *calls, bool as_texts)
         json_t *to = json_object(), *function = json_object();
         const json_t *from = json_object_get(call, "function");
         json_object_set_new(to, "type", json_string("function"));
-        copy_member(to, "id", call, "id");
+        if (json_string_length(json_object_get(call, "id")) > 0)
+            copy_member(to, "id", call, "id");
         copy_member(function, "name", from, "name");
         json_object_set_new(function, "arguments", arguments_of(from, as_texts));
         json_object_set_new(to, "function", function);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Families that write a header before everything they say: gpt-oss (harmony: a channel, and who a message is for)
-// and Functionary 3.2 (who it is for, on a line of its own).
+// Families that write a header before everything they say: gpt-oss (harmony: a channel, and who a message is
+// for) and Functionary 3.2 (who it is for, on a line of its own).
 #include <string.h>
 
 #include "text/reply_internal.h"

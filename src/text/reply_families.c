@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT
-// The table of families, in the order in which a template's words are looked at. To add one: a row here; a hook
-// only if none of the others reads its calls.
+// The table of families, in the order in which a template's words are looked at. To add one: a row here; a
+// hook only if none of the others reads its calls.
 #include "base/mem.h"
 #include "text/reply_internal.h"
 #include "text/reply_styles.h"
 
-static const struct reply_xml xml_function = {"<function=", ">", "</function>", "<parameter=", ">", NULL,
-                                              "</parameter>"};
-static const struct reply_xml xml_invoke = {"<invoke name=\"", "\"", "</invoke>", "<parameter name=\"", "\"",
-                                            NULL, "</parameter>"};
-static const struct reply_xml xml_named = {"<function name=\"", "\"", "</function>", "<param name=\"", "\"",
-                                           NULL, "</param>"};
-static const struct reply_xml xml_dsml = {"<｜DSML｜invoke name=\"", "\"", "</｜DSML｜invoke>",
-                                          "<｜DSML｜parameter name=\"", "\"", NULL, "</｜DSML｜parameter>"};
-static const struct reply_xml xml_pairs = {"", NULL, NULL, "<arg_key>", "</arg_key>", "<arg_value>",
-                                           "</arg_value>"};
+static const struct reply_xml xml_function = {
+    "<function=", ">", "</function>", "<parameter=", ">", NULL, "</parameter>"};
+static const struct reply_xml xml_invoke = {
+    "<invoke name=\"", "\"", "</invoke>", "<parameter name=\"", "\"", NULL, "</parameter>"};
+static const struct reply_xml xml_named = {
+    "<function name=\"", "\"", "</function>", "<param name=\"", "\"", NULL, "</param>"};
+static const struct reply_xml xml_dsml = {"<｜DSML｜invoke name=\"",    "\"", "</｜DSML｜invoke>",
+                                          "<｜DSML｜parameter name=\"", "\"", NULL,
+                                          "</｜DSML｜parameter>"};
+static const struct reply_xml xml_pairs = {"",           NULL,          NULL,          "<arg_key>",
+                                           "</arg_key>", "<arg_value>", "</arg_value>"};
 static const struct reply_named named_mistral = {{"[ARGS]", "{"}, "[CALL_ID]", NULL, false};
 static const struct reply_named named_kimi = {{"<|tool_call_argument_begin|>"}, NULL, NULL, true};
 static const struct reply_named named_deepseek = {{"<｜tool▁sep｜>"}, NULL, "function", false};

@@ -49,7 +49,7 @@ struct reply_row {
     bool keeps_space;     // white space before a call is content
     bool wants_short_id;
     bool begins_inside; // the prompt ends with the opener
-    bool always; // the hook is asked without tools too: its tags are around all the model says
+    bool always;        // the hook is asked without tools too: its tags are around all the model says
 };
 
 extern const struct reply_row reply_rows[];

@@ -7,8 +7,8 @@
 
 static const struct reply_literals json = {0};
 
-// Objects or arrays one behind the other, from *at on; between them may stand ',', ';' and white space, which is
-// passed behind the last one too. False: the text ends within.
+// Objects or arrays one behind the other, from *at on; between them may stand ',', ';' and white space, which
+// is passed behind the last one too. False: the text ends within.
 static bool read_values(struct reply_block *b, size_t *at, size_t *n_calls)
 {
     for (;;) {

@@ -61,7 +61,8 @@ struct reply_spec reply_spec_of_jinja(struct slice source)
     return s;
 }
 
-// The one family that needs its own reading whatever language its template is in: everything it says is in channels.
+// The one family that needs its own reading whatever language its template is in: everything it says is in
+// channels.
 static bool is_harmony(struct slice source)
 {
     return has(source, "<|start|>") && has(source, "<|end|>") && has(source, "<|channel|>");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Calls whose name and arguments each stand in tags of their own. Values are raw text, which the tool's schema
-// makes a number or a list of.
+// Calls whose name and arguments each stand in tags of their own. Values are raw text, which the tool's
+// schema makes a number or a list of.
 #include <string.h>
 
 #include "text/reply_internal.h"

@@ -110,7 +110,7 @@ def test_blobs_of_the_replaced_model_go(made, tmp_path):
     ({"model": "x", "from": "tiny", "renderer": "qwen"}, 400, "renderer: not supported by this server"),
     ({"model": "x", "from": "tiny", "template": "{{ .Nope"}, 400, "template error: template: :1: unclosed action"),
     ({"model": "x", "from": "tiny", "license": 5}, 400, "license: expected a string or an array of strings"),
-    ({"model": "x", "from": "tiny", "messages": [{"role": "user", "content": "a", "images": ["x"]}]}, 400, "messages with images or tool_calls: not supported in a stored model"),
+    ({"model": "x", "from": "tiny", "messages": [{"role": "user", "content": "a", "images": ["x"]}]}, 400, "messages with images: not supported in a stored model"),
 ])
 def test_what_is_refused(made, body, status, text):
     made.post("/api/blobs/" + digest(b"no model"), b"no model")

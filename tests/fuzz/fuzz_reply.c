@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Replies of every family: the first byte chooses the family, the next whether there are tools and where thinking
-// stands, the third how the text is cut. However it is cut, the parts are the same; every call has a name and an
-// object.
+// Replies of every family: the first byte chooses the family, the next whether there are tools and where
+// thinking stands, the third how the text is cut. However it is cut, the parts are the same; every call has a
+// name and an object.
 #include "fuzz.h"
 
 #include "text/reply.h"
@@ -9,7 +9,8 @@
 
 static const char tools_text[] =
     "[{\"type\":\"function\",\"function\":{\"name\":\"get\",\"parameters\":{\"properties\":{\"a\":{\"type\":"
-    "\"integer\"},\"b\":{\"type\":[\"boolean\",\"array\"]},\"c\":{\"anyOf\":[{\"type\":\"object\"}]}},\"required\":"
+    "\"integer\"},\"b\":{\"type\":[\"boolean\",\"array\"]},\"c\":{\"anyOf\":[{\"type\":\"object\"}]}},"
+    "\"required\":"
     "[\"a\"]}}},{\"function\":{\"name\":\"get_all\"}},{\"function\":5},7]";
 
 struct said {
@@ -38,10 +39,11 @@ static void on_part(void *user, const struct reply_part *part)
     strbuf_push_slice(&s->parts, part->call.arguments);
 }
 
-static void read_reply(const struct reply_spec *spec, json_t *tools, struct slice text, size_t step, struct said *s)
+static void read_reply(const struct reply_spec *spec, json_t *tools, struct slice text, size_t step,
+                       struct said *s)
 {
     struct reply *r = reply_new(spec, tools, on_part, s);
-    s->last = (enum reply_kind)-1;
+    s->last = (enum reply_kind) - 1;
     for (; text.n > 0; text = reply_behind(text, step))
         reply_push(r, slice_make(text.at, MIN(step, text.n)));
     reply_finish(r);

@@ -272,28 +272,34 @@ struct family_case {
 static const struct family_case families[] = {
     {"qwen3-coder",
      "{{ tools }}<tool_call>\n<function=x>\n<parameter=y>",
-     {{"<tool_call>\n<function=get_weather>\n<parameter=city>\nNew\nYork <3\n</parameter>\n<parameter=days>\n3\n"
+     {{"<tool_call>\n<function=get_weather>\n<parameter=city>\nNew\nYork "
+       "<3\n</parameter>\n<parameter=days>\n3\n"
        "</parameter>\n<parameter=hot>\nTrue\n</parameter>\n</function>\n</tool_call>",
        "call(get_weather {\"city\":\"New\\nYork \\u003c3\",\"days\":3,\"hot\":true})"},
-      {"So:\n<tool_call>\n<function=get>\n</function>\n</tool_call>\n<tool_call>\n<function=add>\n<parameter=a>\n1.5\n"
+      {"So:\n<tool_call>\n<function=get>\n</function>\n</"
+       "tool_call>\n<tool_call>\n<function=add>\n<parameter=a>\n1.5\n"
        "</parameter>\n</function>\n</tool_call>",
        "say(So:)call(get {})call(add {\"a\":1.5})"},
-      {"<function=get_weather>\n<parameter=tags>\n[\"a\", 1]\n</parameter>\n<parameter=box>\n{\"k\": null}\n</parameter>"
+      {"<function=get_weather>\n<parameter=tags>\n[\"a\", 1]\n</parameter>\n<parameter=box>\n{\"k\": "
+       "null}\n</parameter>"
        "\n<parameter=at>\nsoon\n</parameter>\n<parameter=any>\n7\n</parameter>\n</function>",
        "call(get_weather {\"tags\":[\"a\",1],\"box\":{\"k\":null},\"at\":\"soon\",\"any\":7})"},
-      {"<tool_call>\n<function=get_weather>\n<parameter=city>\nRo", "say(get_weather>\n<parameter=city>\nRo)"},
+      {"<tool_call>\n<function=get_weather>\n<parameter=city>\nRo",
+       "say(get_weather>\n<parameter=city>\nRo)"},
       {"<tool_call>\n<function=get>\n</function>", "call(get {})"},
       {"a <function b", "say(a <function b)"},
       {NULL, NULL}}},
     {"seed-oss",
      "<seed:tool_call><function=x>",
-     {{"<seed:tool_call>\n<function=add>\n<parameter=a>1</parameter>\n<parameter=b>null</parameter>\n</function>\n"
+     {{"<seed:tool_call>\n<function=add>\n<parameter=a>1</parameter>\n<parameter=b>null</parameter>\n</"
+       "function>\n"
        "</seed:tool_call>",
        "call(add {\"a\":1,\"b\":null})"},
       {NULL, NULL}}},
     {"minimax-m2",
      "<minimax:tool_call>\n<invoke name=",
-     {{"<minimax:tool_call>\n<invoke name=\"add\">\n<parameter name=\"a\">2</parameter>\n</invoke>\n<invoke name=\"get\">"
+     {{"<minimax:tool_call>\n<invoke name=\"add\">\n<parameter name=\"a\">2</parameter>\n</invoke>\n<invoke "
+       "name=\"get\">"
        "\n</invoke>\n</minimax:tool_call>",
        "call(add {\"a\":2})call(get {})"},
       {NULL, NULL}}},
@@ -304,14 +310,17 @@ static const struct family_case families[] = {
       {NULL, NULL}}},
     {"deepseek-dsml",
      "{{ dsml_token }}DSML function_calls",
-     {{"Now <｜DSML｜function_calls>\n<｜DSML｜invoke name=\"get_weather\">\n<｜DSML｜parameter name=\"city\" string=\"true\">12"
-       "</｜DSML｜parameter>\n<｜DSML｜parameter name=\"days\" string=\"false\">12</｜DSML｜parameter>\n</｜DSML｜invoke>\n"
+     {{"Now <｜DSML｜function_calls>\n<｜DSML｜invoke name=\"get_weather\">\n<｜DSML｜parameter "
+       "name=\"city\" string=\"true\">12"
+       "</｜DSML｜parameter>\n<｜DSML｜parameter name=\"days\" "
+       "string=\"false\">12</｜DSML｜parameter>\n</｜DSML｜invoke>\n"
        "</｜DSML｜function_calls>",
        "say(Now)call(get_weather {\"city\":\"12\",\"days\":12})"},
       {NULL, NULL}}},
     {"glm",
      "<tool_call><arg_key><arg_value>",
-     {{"<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n<arg_key>days</arg_key>\n"
+     {{"<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n<arg_key>days</"
+       "arg_key>\n"
        "<arg_value>2</arg_value>\n</tool_call>",
        "call(get_weather {\"city\":\"Rome\",\"days\":2})"},
       {"<tool_call>get<arg_key>x</arg_key><arg_value>1</arg_value></tool_call>\n<tool_call>get\n</tool_call>",
@@ -319,8 +328,10 @@ static const struct family_case families[] = {
       {NULL, NULL}}},
     {"llama-3",
      "<|start_header_id|> tools 'ipython'",
-     {{"{\"name\": \"get_weather\", \"parameters\": {\"city\": \"Rome\"}}", "call(get_weather {\"city\":\"Rome\"})"},
-      {"{\"type\": \"function\", \"name\": \"get\", \"parameters\": {}}; {\"name\": \"add\", \"parameters\": {\"a\": 1}}",
+     {{"{\"name\": \"get_weather\", \"parameters\": {\"city\": \"Rome\"}}",
+       "call(get_weather {\"city\":\"Rome\"})"},
+      {"{\"type\": \"function\", \"name\": \"get\", \"parameters\": {}}; {\"name\": \"add\", \"parameters\": "
+       "{\"a\": 1}}",
        "call(get {})call(add {\"a\":1})"},
       {"<|python_tag|>{\"name\": \"get\", \"parameters\": {}}", "call(get {})"},
       {"<|python_tag|>brave_search.call(query=\"cats\")", "call(brave_search {\"query\":\"cats\"})"},
@@ -329,9 +340,11 @@ static const struct family_case families[] = {
       {NULL, NULL}}},
     {"mistral",
      "[AVAILABLE_TOOLS] [TOOL_CALLS]",
-     {{"[TOOL_CALLS][{\"name\": \"get\", \"arguments\": {}, \"id\": \"abcdefghi\"}, {\"name\": \"add\", \"arguments\": {\"a\": 1}}]",
+     {{"[TOOL_CALLS][{\"name\": \"get\", \"arguments\": {}, \"id\": \"abcdefghi\"}, {\"name\": \"add\", "
+       "\"arguments\": {\"a\": 1}}]",
        "call(get {} abcdefghi)call(add {\"a\":1})"},
-      {"[TOOL_CALLS]get_weather[CALL_ID]123456789[ARGS]{\"city\": \"}[\"}", "call(get_weather {\"city\":\"}[\"} 123456789)"},
+      {"[TOOL_CALLS]get_weather[CALL_ID]123456789[ARGS]{\"city\": \"}[\"}",
+       "call(get_weather {\"city\":\"}[\"} 123456789)"},
       {"ok[TOOL_CALLS]add[ARGS]{\"a\": 1}[TOOL_CALLS]get[ARGS]{}", "say(ok)call(add {\"a\":1})call(get {})"},
       {"[TOOL_CALLS]add{\"a\": 2}", "call(add {\"a\":2})"},
       {"[TOOL_CALLS]", ""},
@@ -350,33 +363,42 @@ static const struct family_case families[] = {
       {NULL, NULL}}},
     {"command-r",
      "<|CHATBOT_TOKEN|> Action: ```json",
-     {{"Action: ```json\n[\n    {\n        \"tool_name\": \"get_weather\",\n        \"parameters\": {\"city\": \"Rome\"}\n    }\n]```",
+     {{"Action: ```json\n[\n    {\n        \"tool_name\": \"get_weather\",\n        \"parameters\": "
+       "{\"city\": \"Rome\"}\n    }\n]```",
        "call(get_weather {\"city\":\"Rome\"})"},
       {NULL, NULL}}},
     {"cohere",
      "<|START_THINKING|><|END_THINKING|><|START_ACTION|>",
-     {{"<|START_THINKING|>I call.<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"get\", "
+     {{"<|START_THINKING|>I call.<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", "
+       "\"tool_name\": \"get\", "
        "\"parameters\": {}}\n]<|END_ACTION|>",
        "think(I call.)call(get {} 0)"},
       {"<|START_RESPONSE|>Hello<|END_RESPONSE|>", "say(Hello)"},
       {NULL, NULL}}},
     {"deepseek",
      "<think></think><｜tool▁calls▁begin｜>",
-     {{"<think>\nhm\n</think>\n\n<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n{\"city\": "
-       "\"Rome\"}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>get\n```json\n{}\n```<｜tool▁call▁end｜>"
+     {{"<think>\nhm\n</"
+       "think>\n\n<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n{"
+       "\"city\": "
+       "\"Rome\"}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>get\n```json\n{}\n```<"
+       "｜tool▁call▁end｜>"
        "<｜tool▁calls▁end｜>",
        "think(hm)call(get_weather {\"city\":\"Rome\"})call(get {})"},
-      {"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{\"a\": 1}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+      {"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{\"a\": "
+       "1}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
        "call(add {\"a\":1})"},
       {NULL, NULL}}},
     {"harmony",
      "<|start|>assistant<|channel|>final<|message|>",
-     {{"<|channel|>analysis<|message|>Think.<|end|><|start|>assistant<|channel|>final<|message|>Hello.<|return|>",
+     {{"<|channel|>analysis<|message|>Think.<|end|><|start|>assistant<|channel|>final<|message|>Hello.<|"
+       "return|>",
        "think(Think.)say(Hello.)"},
-      {"<|channel|>analysis<|message|>I need it.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather "
+      {"<|channel|>analysis<|message|>I need it.<|end|><|start|>assistant<|channel|>commentary "
+       "to=functions.get_weather "
        "<|constrain|>json<|message|>{\"city\": \"Rome\"}<|call|>",
        "think(I need it.)call(get_weather {\"city\":\"Rome\"})"},
-      {"<|channel|>commentary<|message|>I look.<|end|><|start|>assistant to=functions.get<|channel|>commentary json<|message|>{}",
+      {"<|channel|>commentary<|message|>I look.<|end|><|start|>assistant "
+       "to=functions.get<|channel|>commentary json<|message|>{}",
        "say(I look.)call(get {})"},
       {"<|channel|>final<|message|>Just so", "say(Just so)"},
       {"<|channel|>final", ""},
@@ -388,7 +410,8 @@ static const struct family_case families[] = {
       {NULL, NULL}}},
     {"gemma-4",
      "'<|tool_call>call:'",
-     {{"<|channel>thought\nhm\n<channel|>So <|tool_call>call:get_weather{city:<|\"|>Rome, {it}<|\"|>,days:3,hot:true}<tool_call|>",
+     {{"<|channel>thought\nhm\n<channel|>So <|tool_call>call:get_weather{city:<|\"|>Rome, "
+       "{it}<|\"|>,days:3,hot:true}<tool_call|>",
        "think(hm)say(So)call(get_weather {\"city\":\"Rome, {it}\",\"days\":3,\"hot\":true})"},
       {NULL, NULL}}},
     {"functiongemma",
@@ -398,12 +421,15 @@ static const struct family_case families[] = {
       {NULL, NULL}}},
     {"gemma",
      "tool_code",
-     {{"I call:\n```tool_code\nget_weather(city='Rome', days=2)\n```", "say(I call:)call(get_weather {\"city\":\"Rome\",\"days\":2})"},
+     {{"I call:\n```tool_code\nget_weather(city='Rome', days=2)\n```",
+       "say(I call:)call(get_weather {\"city\":\"Rome\",\"days\":2})"},
       {NULL, NULL}}},
     {"kimi-k2",
      "<|tool_calls_section_begin|><|tool_call_begin|>",
-     {{"Ok.<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:3<|tool_call_argument_begin|>{\"city\": \"Rome\"}"
-       "<|tool_call_end|><|tool_call_begin|>functions.get:4<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
+     {{"Ok.<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:3<|tool_call_argument_begin|>"
+       "{\"city\": \"Rome\"}"
+       "<|tool_call_end|><|tool_call_begin|>functions.get:4<|tool_call_argument_begin|>{}<|tool_call_end|><|"
+       "tool_calls_section_end|>",
        "say(Ok.)call(get_weather {\"city\":\"Rome\"} functions.get_weather:3)call(get {} functions.get:4)"},
       {NULL, NULL}}},
     {"lfm2",
@@ -414,7 +440,8 @@ static const struct family_case families[] = {
       {NULL, NULL}}},
     {"olmo-3",
      "<function_calls>",
-     {{"<function_calls>\nget_weather(city=\"Rome\")\nget()\n</function_calls>", "call(get_weather {\"city\":\"Rome\"})call(get {})"},
+     {{"<function_calls>\nget_weather(city=\"Rome\")\nget()\n</function_calls>",
+       "call(get_weather {\"city\":\"Rome\"})call(get {})"},
       {NULL, NULL}}},
     {"apertus",
      "<|tools_prefix|>",
@@ -424,7 +451,8 @@ static const struct family_case families[] = {
      {{"<TOOLCALL>[{\"name\": \"get\", \"arguments\": {}}]</TOOLCALL>", "call(get {})"}, {NULL, NULL}}},
     {"tool-calls",
      "<tool_calls>",
-     {{"<tool_calls>\n{\"name\": \"get\", \"arguments\": {}}\n{\"name\": \"add\", \"arguments\": {}}\n</tool_calls>",
+     {{"<tool_calls>\n{\"name\": \"get\", \"arguments\": {}}\n{\"name\": \"add\", \"arguments\": "
+       "{}}\n</tool_calls>",
        "call(get {})call(add {})"},
       {NULL, NULL}}},
     {"functools",
@@ -473,7 +501,8 @@ static void without_tools_nothing_is_a_call(void **state)
 static void control_tokens_are_kept_where_they_mean_something(void **state)
 {
     struct reply_spec spec = of_jinja("harmony", "<|start|>assistant<|channel|>final<|message|>");
-    assert_true(reply_spec_keeps(&spec, slice_of("<|channel|>")) && reply_spec_keeps(&spec, slice_of("<|message|>")));
+    assert_true(reply_spec_keeps(&spec, slice_of("<|channel|>")) &&
+                reply_spec_keeps(&spec, slice_of("<|message|>")));
     assert_false(reply_spec_keeps(&spec, slice_of("<|endoftext|>")));
     spec = of_jinja("llama-3", "<|start_header_id|> tools 'ipython'");
     assert_false(reply_spec_keeps(&spec, slice_of("<|python_tag|>")));
@@ -502,10 +531,14 @@ static void an_endless_call_becomes_content(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(thinking_is_told_from_content), cmocka_unit_test(a_prompt_may_have_opened_thinking),
-        cmocka_unit_test(go_templates_name_their_tags),  cmocka_unit_test(go_templates_name_the_tag_of_calls),
-        cmocka_unit_test(a_bracket_may_be_the_tag),      cmocka_unit_test(hermes),
-        cmocka_unit_test(qwen3_thinks_before_it_calls),  cmocka_unit_test(every_family_is_read_however_it_is_cut),
+        cmocka_unit_test(thinking_is_told_from_content),
+        cmocka_unit_test(a_prompt_may_have_opened_thinking),
+        cmocka_unit_test(go_templates_name_their_tags),
+        cmocka_unit_test(go_templates_name_the_tag_of_calls),
+        cmocka_unit_test(a_bracket_may_be_the_tag),
+        cmocka_unit_test(hermes),
+        cmocka_unit_test(qwen3_thinks_before_it_calls),
+        cmocka_unit_test(every_family_is_read_however_it_is_cut),
         cmocka_unit_test(every_family_has_cases),
         cmocka_unit_test(without_tools_nothing_is_a_call),
         cmocka_unit_test(control_tokens_are_kept_where_they_mean_something),
