@@ -15,6 +15,7 @@ embeddings: correlation           test_vectors_of_like_words_are_near_by_every_m
   truncation, counts, status      test_embedding_is_cut_to_the_context, test_embedding_counts_tokens_of_a_batch, test_long_embeddings, test_embed.py
                                   test_long_inputs_are_cut_or_refused
 create from a GGUF file           test_create.py test_a_real_file, test_a_file_is_sent_and_becomes_a_model
+tools, on every route             test_a_tool_is_called_on_every_route, test_calls_over_several_turns, test_tools.py
 rendering without an answer       test_generate_and_chat_render_alike, test_oracle.py
 create with quantize, from        test_create.py, tests/unit/store
   safetensors
@@ -343,3 +344,84 @@ def test_generate_and_chat_render_alike(smollm):
     first = post(smollm, "/api/generate", model="smollm2", prompt=SKY, options={**GREEDY, "num_predict": 4})
     told = post(smollm, "/api/generate", model="smollm2", prompt="And?", context=first["context"], _debug_render_only=True)["_debug_info"]["rendered_template"]
     assert SKY in told and told.index(SKY) < told.index("And?")
+
+
+# ---- Tools ----
+LOCATION = {"type": "object", "properties": {"location": {"type": "string", "description": "The city"}}, "required": ["location"]}
+WEATHER = {"name": "get_weather", "description": "Get the current weather of a city"}
+ASK_WEATHER = "What is the weather in %s right now? Use the tool."
+BE_BRIEF = "Be brief."
+TAGS = ("<tool_call", "</tool_call", "<think", "</think", "<|", "<tools")
+
+
+def text_parts(text, kind="text"):
+    return [{"type": kind, "text": text}]
+
+
+def chat_tools(city):
+    """/api/chat: options hold the temperature."""
+    return {"messages": [{"role": "system", "content": BE_BRIEF}, {"role": "user", "content": ASK_WEATHER % city}], "options": {**GREEDY, "num_predict": 80},
+            "tools": [{"type": "function", "function": {**WEATHER, "parameters": LOCATION}}]}
+
+
+def completions_tools(city):
+    """The developer's role, and contents in parts."""
+    return {"messages": [{"role": "developer", "content": text_parts(BE_BRIEF)}, {"role": "user", "content": text_parts(ASK_WEATHER % city)}],
+            "temperature": 0, "max_tokens": 80, "tools": [{"type": "function", "function": {**WEATHER, "parameters": LOCATION}}]}
+
+
+def responses_tools(city):
+    return {"instructions": BE_BRIEF, "input": [{"role": "user", "content": text_parts(ASK_WEATHER % city, "input_text")}], "temperature": 0,
+            "max_output_tokens": 80, "tools": [{"type": "function", **WEATHER, "parameters": LOCATION}]}
+
+
+def messages_tools(city):
+    """The system text in blocks."""
+    return {"system": text_parts(BE_BRIEF), "messages": [{"role": "user", "content": text_parts(ASK_WEATHER % city)}], "temperature": 0, "max_tokens": 80,
+            "tools": [{**WEATHER, "input_schema": LOCATION}]}
+
+
+def values_in(value):
+    """Every object inside, from the outside in."""
+    if isinstance(value, dict):
+        yield value
+    for inside in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from values_in(inside)
+
+
+def calls_in(text):
+    """Names and arguments of all calls in an answer, whole or as a stream, of any dialect: what is streamed in pieces is put together."""
+    events = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith(("{", "data: {"))]
+    calls, pieces = [], ""
+    for event in events:
+        if event.get("type") == "response.completed":  # says all again
+            continue
+        for v in values_in(event):
+            if v.get("type") == "input_json_delta":
+                pieces += v["partial_json"]
+            elif v.get("name") == "get_weather" and v.get("status") != "in_progress" and "parameters" not in v and "input_schema" not in v:
+                calls.append(v.get("arguments", v.get("input")))
+    calls = [json.loads(c) if isinstance(c, str) else c for c in calls]
+    return [json.loads(pieces)] if pieces else calls
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streaming", "whole"])
+@pytest.mark.parametrize("path, body", [("/api/chat", chat_tools), ("/v1/chat/completions", completions_tools), ("/v1/responses", responses_tools),
+                                        ("/v1/messages", messages_tools)])
+def test_a_tool_is_called_on_every_route(three, path, body, stream):
+    """The same prompt again finds its pages; one that begins the same finds some; each gives its own call, and no tag leaks."""
+    for city in ("Paris", "Paris", "Tokyo"):
+        reply = three.post(path, {"model": "qwen", **body(city), "stream": stream})
+        assert reply.status == 200, reply.text
+        assert calls_in(reply.text) == [{"location": city}], reply.text
+        assert not any(tag in reply.text for tag in TAGS), reply.text
+
+
+def test_calls_over_several_turns(three):
+    """A second question after a call and its result, with a system message amid the conversation, is another call."""
+    body = chat_tools("Paris")
+    for city, degrees in (("Paris", 17), ("Tokyo", 23)):
+        message = post(three, "/api/chat", model="qwen", **body)["message"]
+        assert [c["function"]["arguments"] for c in message["tool_calls"]] == [{"location": city}], message
+        body["messages"] += [message, {"role": "tool", "tool_name": "get_weather", "content": "%d degrees" % degrees}]
+        body["messages"] += [{"role": "system", "content": "Go on."}, {"role": "user", "content": ASK_WEATHER % "Tokyo"}]
