@@ -48,14 +48,24 @@ static void read_parts(struct ask *a, struct fields *f, const char *name, struct
                 strcmp(name, "output") == 0 ? "a call" : "a message");
 }
 
-// The message of the assistant that a call or a text belongs to.
-static json_t *open_answer(struct input *in, struct slice text)
+// The message of the assistant that a call belongs to.
+static json_t *open_answer(struct input *in)
 {
-    if (!in->answer || text.n > 0)
-        in->answer = ask_push_message(in->a->messages, slice_of("assistant"), text);
+    if (!in->answer)
+        in->answer = ask_push_message(in->a->messages, slice_of("assistant"), slice_of(""));
     tools_set_thinking(in->answer, in->reasoning);
     in->reasoning = slice_of("");
     return in->answer;
+}
+
+// Thoughts that nothing came of are a message of their own.
+static void close_answer(struct input *in)
+{
+    if (in->reasoning.n > 0) {
+        in->answer = NULL;
+        open_answer(in);
+    }
+    in->answer = NULL;
 }
 
 static void read_message(struct input *in, struct fields *m)
@@ -64,15 +74,15 @@ static void read_message(struct input *in, struct fields *m)
     struct slice role = slice_of("user");
     fields_text(m, "role", &role);
     read_parts(in->a, m, "content", &text);
-    in->answer = NULL;
     if (slice_is(role, "developer"))
         role = slice_of("system");
-    json_t *message = ask_push_message(in->a->messages, role, strbuf_slice(&text));
-    if (slice_is(role, "assistant")) {
-        in->answer = message;
-        open_answer(in, slice_of(""));
-    }
-    in->reasoning = slice_of("");
+    if (!slice_is(role, "assistant"))
+        close_answer(in);
+    in->answer = ask_push_message(in->a->messages, role, strbuf_slice(&text));
+    if (slice_is(role, "assistant"))
+        open_answer(in);
+    else
+        in->answer = NULL;
     strbuf_fini(&text);
 }
 
@@ -82,7 +92,7 @@ static void read_call(struct input *in, struct fields *m)
     fields_text(m, "call_id", &id);
     fields_text(m, "name", &name);
     fields_text(m, "arguments", &text);
-    tools_add_call(open_answer(in, slice_of("")), id, name, tools_parse_arguments(text, m));
+    tools_add_call(open_answer(in), id, name, tools_parse_arguments(text, m));
 }
 
 static void read_result(struct input *in, struct fields *m)
@@ -91,8 +101,8 @@ static void read_result(struct input *in, struct fields *m)
     struct slice id = slice_of("");
     fields_text(m, "call_id", &id);
     read_parts(in->a, m, "output", &text);
+    close_answer(in);
     tools_push_result(in->a->messages, id, slice_of(""), strbuf_slice(&text));
-    in->answer = NULL;
     strbuf_fini(&text);
 }
 
@@ -101,9 +111,9 @@ static void read_reasoning_item(struct input *in, struct fields *m)
 {
     const json_t *summary = fields_find(m, "summary");
     struct slice text = json_slice(json_object_get(json_array_get(summary, 0), "text"));
+    close_answer(in);
     if (!fields_text(m, "encrypted_content", &in->reasoning))
         in->reasoning = text;
-    in->answer = NULL;
     fields_accept(m, (const char *const[]){"content", NULL});
 }
 
@@ -153,6 +163,7 @@ static void read_input(struct ask *a, struct fields *f)
             read_item(&in, f, json_array_get(input, i));
     else if (input)
         err_set(fields_fail(f), ERR_INVALID, "input must be a string or an array of items");
+    close_answer(&in);
     a->is_empty = json_array_size(a->messages) == 0;
 }
 

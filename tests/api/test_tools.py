@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Tools in the dialects: the real client libraries do a call with Qwen2.5-Coder 0.5B, whole and as a stream, and hand back what it gave."""
 import json
+import os
 import pathlib
 import shutil
+import signal
 import subprocess
+import threading
 
 import pytest
 
+import crowd
 from served import CACHE, Server, import_model
 
 CLIENTS = pathlib.Path(__file__).resolve().parents[1] / "clients"
@@ -103,6 +107,69 @@ def test_openai_responses(ai):
     answer = ai.responses.create(**body, input=[*ASK, *[item.model_dump(exclude_none=True) for item in whole.output],
                                                 {"type": "function_call_output", "call_id": call.call_id, "output": RESULT}], tool_choice="none")
     assert "17" in answer.output_text
+
+
+def test_a_call_survives_the_death_of_the_runner(qwen):
+    """The process of the model is killed while it writes the call: the client sees the same call."""
+    body = {"model": MODEL, "messages": ASK, "tools": TOOLS, "temperature": 0, "max_tokens": 80, "stream": True}
+    alone = calls_of(qwen.post("/v1/chat/completions", body).text)
+    assert len(alone) == 1
+    got = []
+    thread = threading.Thread(target=lambda: got.append(qwen.post("/v1/chat/completions", body).text))
+    thread.start()
+    crowd.until(lambda: json.loads(qwen.call("GET", "/api/ps").text)["models"][0]["kv_tokens_used"] > 0 or got, "it runs")
+    os.kill(crowd.runner_of(qwen), signal.SIGKILL)
+    thread.join(300)
+    assert calls_of(got[0]) == alone
+
+
+def calls_of(stream):
+    """[(name, arguments)] of a stream of chat chunks, which has to end well."""
+    assert stream.endswith("data: [DONE]\n\n")
+    chunks = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: {")]
+    calls = [call for chunk in chunks for choice in chunk["choices"] for call in choice["delta"].get("tool_calls", [])]
+    return [(call["function"]["name"], call["function"]["arguments"]) for call in calls]
+
+
+# ---- Thinking ----
+@pytest.fixture(scope="module")
+def thinker(qwen):
+    """A template that opens the thinking: all that this model says is thought."""
+    template = ("{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}<|im_end|>\n{{ end }}"
+                "<|im_start|>assistant\n<think>\n")
+    assert qwen.post("/api/create", {"model": "thinker", "from": MODEL, "template": template, "stream": False}).status == 200
+    return "thinker"
+
+
+def test_thinking_in_every_dialect(ai, qwen, thinker):
+    """The same thoughts as reasoning, as a block and as an item, whole and as a stream."""
+    body = {"model": thinker, "temperature": 0}
+    message = ai.chat.completions.create(**body, messages=HELLO, max_tokens=12, reasoning_effort="low").choices[0].message
+    assert message.reasoning and message.content == ""
+    chunks = ai.chat.completions.create(**body, messages=HELLO, max_tokens=12, stream=True)
+    assert "".join(getattr(c.choices[0].delta, "reasoning", None) or "" for c in chunks) == message.reasoning
+    response = ai.responses.create(**body, input="Say hello.", max_output_tokens=12, reasoning={"effort": "high"})
+    assert response.output[0].type == "reasoning" and response.output[0].summary[0].text == message.reasoning
+    events = list(ai.responses.create(**body, input="Say hello.", max_output_tokens=12, stream=True))
+    assert "".join(e.delta for e in events if e.type == "response.reasoning_summary_text.delta") == message.reasoning
+    again = ai.responses.create(**body, input=[HELLO[0], response.output[0].model_dump(exclude_none=True), HELLO[0]], max_output_tokens=1)
+    assert again.usage.input_tokens > response.usage.input_tokens + 5  # the thoughts are in the prompt
+    anthropic = pytest.importorskip("anthropic")
+    claude = anthropic.Anthropic(base_url=qwen.url, api_key="none", max_retries=0)
+    body = {"messages": HELLO, "max_tokens": 12, "extra_body": {"temperature": 0}, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    block = claude.messages.create(**body, model=thinker).content[0]
+    assert (block.type, block.thinking) == ("thinking", message.reasoning)
+    with claude.messages.stream(**body, model=thinker) as stream:
+        assert "".join(e.delta.thinking for e in stream if e.type == "content_block_delta" and e.delta.type == "thinking_delta") == message.reasoning
+
+
+def test_a_model_that_cannot_think(ai, qwen):
+    """OpenAI's clients are refused, as by Ollama; Anthropic's get an answer without thoughts, and a header that says so."""
+    openai = pytest.importorskip("openai")
+    with pytest.raises(openai.BadRequestError, match="does not support thinking"):
+        ai.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=4, reasoning_effort="high")
+    reply = qwen.post("/v1/messages", {"model": MODEL, "messages": HELLO, "max_tokens": 4, "thinking": {"type": "enabled", "budget_tokens": 1024}})
+    assert reply.status == 200 and reply.headers["X-Ignored-Parameters"] == "thinking.budget_tokens, thinking"
 
 
 # ---- PyPI anthropic ----

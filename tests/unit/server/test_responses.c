@@ -239,6 +239,11 @@ static void inputs_become_messages(void **state)
          "\"tool_name\":\"g\",\"tool_call_id\":\"c2\"},{\"role\":\"assistant\",\"content\":\"\",\"thinking\":"
          "\"so\",\"tool_calls\":[{\"id\":\"c3\",\"function\":{\"index\":0,\"name\":\"f\",\"arguments\":{}}}]}"
          "]"},
+        {"\"input\":[{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"hm\"},{\"role\":\"user\","
+         "\"content\":\"a\"},{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"so\"}]",
+         "[{\"role\":\"assistant\",\"content\":\"\",\"thinking\":\"hm\"},{\"role\":\"user\",\"content\":"
+         "\"a\"},{"
+         "\"role\":\"assistant\",\"content\":\"\",\"thinking\":\"so\"}]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char body[2048];
