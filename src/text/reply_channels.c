@@ -39,12 +39,29 @@ static struct slice recipient_of(struct slice header)
     return slice_starts_with(name, prefix) ? reply_behind(name, prefix.n) : name;
 }
 
+// The beginning of a header, or what may become one.
+static bool may_be_header(struct slice text)
+{
+    static const char *const words[] = {"analysis", "commentary", "final", "assistant", "<|channel|>", "to="};
+    enum { MAX_HEADER_BYTES = 256 };
+    size_t end = reply_find(text, "<|message|>");
+    text = reply_behind(text, reply_count_space(text));
+    for (size_t i = 0; i < sizeof words / sizeof words[0] && end < MAX_HEADER_BYTES; i++)
+        if (reply_is_prefix_of(text, words[i]) || slice_starts_with(text, slice_of(words[i])))
+            return true;
+    return false;
+}
+
+// The prompt ends behind the role, so an answer begins in a header too.
 enum reply_took reply_take_harmony(struct reply_block *b)
 {
     size_t n = reply_find(b->text, "<|message|>");
     struct slice header = slice_make(b->text.at, n);
+    if (!may_be_header(b->text))
+        return REPLY_NONE;
+    b->n_used = n;
     if (n == b->text.n) // a header that does not end says nothing
-        return b->at_end ? (b->n_used = n, REPLY_SPEAKS) : REPLY_WAIT;
+        return b->at_end ? REPLY_SPEAKS : REPLY_WAIT;
     b->n_used = n + strlen("<|message|>");
     struct slice name = recipient_of(header);
     if (name.n > 0)

@@ -16,10 +16,19 @@ static const struct reply_xml xml_dsml = {"<｜DSML｜invoke name=\"",    "\"", 
                                           "</｜DSML｜parameter>"};
 static const struct reply_xml xml_pairs = {"",           NULL,          NULL,          "<arg_key>",
                                            "</arg_key>", "<arg_value>", "</arg_value>"};
-static const struct reply_named named_mistral = {{"[ARGS]", "{"}, "[CALL_ID]", NULL, false};
-static const struct reply_named named_kimi = {{"<|tool_call_argument_begin|>"}, NULL, NULL, true};
-static const struct reply_named named_deepseek = {{"<｜tool▁sep｜>"}, NULL, "function", false};
-static const struct reply_named named_function = {{">"}, NULL, NULL, false};
+static const struct reply_xml xml_hunyuan = {"",
+                                             "<tool_sep:opensource>",
+                                             NULL,
+                                             "<arg_key:opensource>",
+                                             "</arg_key:opensource>",
+                                             "<arg_value:opensource>",
+                                             "</arg_value:opensource>"};
+static const struct reply_named named_solar = {
+    {"<|tool_call:args|>"}, "<|tool_call:name|>", NULL, false, true};
+static const struct reply_named named_mistral = {{"[ARGS]", "{"}, "[CALL_ID]", NULL, false, false};
+static const struct reply_named named_kimi = {{"<|tool_call_argument_begin|>"}, NULL, NULL, true, false};
+static const struct reply_named named_deepseek = {{"<｜tool▁sep｜>"}, NULL, "function", false, false};
+static const struct reply_named named_function = {{">"}, NULL, NULL, false, false};
 static const struct reply_gemma gemma_4 = {"<|\"|>"}, gemma_function = {"<escape>"};
 
 const struct reply_row reply_rows[] = {
@@ -34,6 +43,7 @@ const struct reply_row reply_rows[] = {
      .opening = "<|channel|>analysis<|message|>",
      .closing = "<|end|>",
      .ends_thinking = true,
+     .begins_inside = true,
      .always = true},
     {.name = "functionary-3.2",
      .needles = {">>>all", ">>>${recipient}"},
@@ -53,6 +63,11 @@ const struct reply_row reply_rows[] = {
      .take = reply_take_python,
      .openers = {"<|tool_call_start|>"},
      .closers = {"<|tool_call_end|>"}},
+    {.name = "lfm2",
+     .needles = {"<|tool_list_start|>"},
+     .take = reply_take_python,
+     .openers = {"<|tool_call_start|>"},
+     .closers = {"<|tool_call_end|>"}},
     {.name = "lfm2", // 2.5, whose template says it otherwise
      .needles = {"List of tools: ["},
      .take = reply_take_python,
@@ -62,6 +77,31 @@ const struct reply_row reply_rows[] = {
      .needles = {"<|role_sep|>", "<|message_sep|>", "!<|function_call|>"},
      .take = reply_take_json,
      .openers = {"function call<|role_sep|>"}},
+    {.name = "gigachat-3.1",
+     .needles = {"<|function_call|>", "<|message_sep|>"},
+     .take = reply_take_json,
+     .openers = {"<|function_call|>"}},
+    {.name = "hunyuan-3",
+     .needles = {"<tool_calls:opensource>"},
+     .take = reply_take_xml,
+     .openers = {"<tool_call:opensource>"},
+     .closers = {"</tool_call:opensource>", "<tool_calls:opensource>", "</tool_calls:opensource>"},
+     .opening = "<think:opensource>",
+     .closing = "</think:opensource>",
+     .style = &xml_hunyuan},
+    {.name = "solar-open",
+     .needles = {"<|tool_call:begin|>", "<|tool_call:args|>"},
+     .take = reply_take_named,
+     .openers = {"<|tool_call:begin|>"},
+     .closers = {"<|tool_call:end|>", "<|tool_calls|>", "<|calls|>"},
+     .style = &named_solar},
+    {.name = "apriel",
+     .needles = {"[BEGIN FINAL RESPONSE]"},
+     .take = reply_take_json,
+     .openers = {"<tool_calls>"},
+     .closers = {"</tool_calls>"},
+     .opening = "Here are my reasoning steps:",
+     .closing = "[BEGIN FINAL RESPONSE]"},
     {.name = "deepseek-dsml", // 3.2 and 4
      .needles = {"DSML", "dsml_token"},
      .take = reply_take_xml,

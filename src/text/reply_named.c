@@ -51,8 +51,10 @@ static bool read_name(const struct reply_named *s, struct slice text, struct sli
     }
     size_t mark = s->id_mark != NULL ? reply_find(*name, s->id_mark) : name->n;
     if (mark < name->n) {
-        *id = reply_trim(reply_behind(*name, mark + strlen(s->id_mark)));
-        name->n = mark;
+        struct slice before = reply_trim(slice_make(name->at, mark)),
+                     behind = reply_trim(reply_behind(*name, mark + strlen(s->id_mark)));
+        *id = s->id_first ? before : behind;
+        *name = s->id_first ? behind : before;
     }
     if (s->has_index) {
         *id = *name;

@@ -46,6 +46,16 @@ static bool is_of_row(struct slice source, const struct reply_row *row)
     return row->needles[0] != NULL;
 }
 
+// A template that takes thinking out of earlier turns by its closing tag, and leaves the opening one to the
+// model.
+static bool splits_at(struct slice source, const char *closing)
+{
+    char single[64], twofold[64];
+    snprintf(single, sizeof single, "split('%s')", closing);
+    snprintf(twofold, sizeof twofold, "split(\"%s\")", closing);
+    return has(source, single) || has(source, twofold);
+}
+
 struct reply_spec reply_spec_of_jinja(struct slice source)
 {
     struct reply_spec s = {.family = REPLY_PLAIN};
@@ -54,7 +64,7 @@ struct reply_spec reply_spec_of_jinja(struct slice source)
             s.family = (uint8_t)i; // the first row counts
     const struct reply_row *row = &reply_rows[s.family];
     for (size_t i = 0; i < COUNT_OF(pairs) && s.opening[0] == 0; i++)
-        if (has(source, pairs[i][0]) && has(source, pairs[i][1]))
+        if (has(source, pairs[i][1]) && (has(source, pairs[i][0]) || splits_at(source, pairs[i][1])))
             set_thinking(&s, slice_of(pairs[i][0]), slice_of(pairs[i][1]));
     if (row->opening != NULL)
         set_thinking(&s, slice_of(row->opening), slice_of(row->closing));

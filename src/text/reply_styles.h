@@ -20,6 +20,7 @@ struct reply_named {
     const char *id_mark;     // between name and id; NULL: none
     const char *kind;        // a word in the name's place, then the name follows: "function"
     bool has_index;          // functions.NAME:0, which is the id
+    bool id_first;           // the id comes before the mark, the name behind it
 };
 
 // reply_gemma.c

@@ -266,7 +266,7 @@ static void qwen3_thinks_before_it_calls(void **state)
 // ---- Families ----
 struct family_case {
     const char *family, *source;
-    struct reply_case cases[8];
+    struct reply_case cases[9];
 };
 
 static const struct family_case families[] = {
@@ -401,6 +401,8 @@ static const struct family_case families[] = {
        "to=functions.get<|channel|>commentary json<|message|>{}",
        "say(I look.)call(get {})"},
       {"<|channel|>final<|message|>Just so", "say(Just so)"},
+      {" to=functions.get<|channel|>commentary json<|message|>{}", "call(get {})"},
+      {"Hello, no header", "say(Hello, no header)"},
       {"<|channel|>final", ""},
       {NULL, NULL}}},
     {"granite-3",
@@ -464,6 +466,30 @@ static const struct family_case families[] = {
     {"gigachat",
      "<|role_sep|><|message_sep|>",
      {{"function call<|role_sep|>\n{\"name\": \"get\", \"arguments\": {}}", "call(get {})"}, {NULL, NULL}}},
+    {"gigachat-3.1",
+     "<|message_sep|><|function_call|>",
+     {{"<|function_call|>{\"name\": \"get\", \"arguments\": {}}", "call(get {})"}, {NULL, NULL}}},
+    {"hunyuan-3",
+     "<tool_calls:opensource>",
+     {{"<tool_calls:opensource>\n<tool_call:opensource>get_weather<tool_sep:opensource>\n<arg_key:opensource>"
+       "days"
+       "</arg_key:opensource>\n<arg_value:opensource>3</arg_value:opensource>\n</tool_call:opensource>\n"
+       "</tool_calls:opensource>",
+       "call(get_weather {\"days\":3})"},
+      {NULL, NULL}}},
+    {"solar-open",
+     "<|tool_call:begin|><|tool_call:args|>",
+     {{"<|tool_calls|><|tool_call:begin|>abc<|tool_call:name|>get<|tool_call:args|>{}<|tool_call:end|><|"
+       "calls|>",
+       "call(get {} abc)"},
+      {NULL, NULL}}},
+    {"apriel",
+     "[BEGIN FINAL RESPONSE] <tool_calls>",
+     {{"Here are my reasoning steps:\nhm\n[BEGIN FINAL RESPONSE]\nYes <tool_calls>[{\"name\": \"get\", "
+       "\"arguments\": {}}]"
+       "</tool_calls>",
+       "think(hm)say(Yes)call(get {})"},
+      {NULL, NULL}}},
     {"json", "{{ tools }}", {{"{\"name\": \"get\", \"arguments\": {}}", "call(get {})"}, {NULL, NULL}}},
 };
 
