@@ -33,7 +33,8 @@ assert.equal(chat.message.role, "assistant");
 
 assert.equal((await client.ps()).models[0].name, `${model}:latest`);
 await assert.rejects(client.generate({ model: "nope", prompt: "x" }), /model 'nope' not found/);
-await assert.rejects(client.chat({ model, messages, format: "json" }), /format/);
+const formed = await client.chat({ model, messages, format: { type: "object", properties: { hi: { type: "boolean" } }, required: ["hi"] }, options });
+assert.equal(typeof JSON.parse(formed.message.content).hi, "boolean");
 
 const stream = await client.generate({ model, prompt: "Write the numbers from 1 to 1000, separated by commas.", options: { num_predict: 2000, temperature: 0 }, stream: true });
 let parts = 0;
