@@ -33,13 +33,13 @@ static json_t *item_schema(const struct node *n, uint32_t i)
 static struct items items_of(const struct node *n)
 {
     struct items items = {0, NULL};
-    bool is_said = json_array_size(n->arrays) == 0;
+    bool is_said = json_array_size(n->arrays) == 0 && !n->is_rest_closed;
     for (size_t k = 0; k < json_array_size(n->arrays); k++) {
         const json_t *part = json_array_get(n->arrays, k), *prefix = json_object_get(part, "prefixItems");
         items.n_listed = MAX(items.n_listed, (uint32_t)MIN(json_array_size(prefix), (size_t)MAX_LISTED + 1));
         is_said |= json_object_get(part, "items") != NULL;
     }
-    if (is_said || n->min_items > items.n_listed)
+    if (is_said || (n->min_items > items.n_listed && !n->is_rest_closed))
         items.rest = item_schema(n, UINT32_MAX);
     return items;
 }

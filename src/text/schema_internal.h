@@ -34,10 +34,12 @@ struct node {
     json_t *required; // names
     json_t *names;    // schemas of all names
     bool is_closed;   // no members but those named
+    int scope;        // schemas at this depth are the whole, deeper ones are within it
     uint32_t min_members, max_members;
     json_t *arrays; // of {prefixItems, items}
     uint32_t min_items, max_items;
-    json_t *groups; // of {of: [schemas], one: bool}: at least one, or exactly one, must hold
+    bool is_rest_closed; // no items but those listed or described
+    json_t *groups;      // of {of: [schemas], one: bool}: at least one, or exactly one, must hold
 };
 
 struct schema_job {

@@ -124,6 +124,12 @@ static json_t *list_names(const struct node *n)
     return names;
 }
 
+static void restrict_to_nothing(struct node *n)
+{
+    json_decref(n->values);
+    n->values = json_array();
+}
+
 // The texts that propertyNames allows; NULL without an error: all.
 static struct automaton *allowed_names(struct schema *s, const struct node *n, bool *failed)
 {
@@ -136,6 +142,8 @@ static struct automaton *allowed_names(struct schema *s, const struct node *n, b
         *failed = node_read(s, &name, json_array_get(n->names, i), 1) != 0;
     if (!*failed && json_array_size(name.groups) > 0)
         *failed = schema_fail(s, "propertyNames with anyOf or oneOf is not supported") != 0;
+    if (!(name.types & TYPE_STRING))
+        restrict_to_nothing(&name);
     if (!*failed && name.values == NULL) {
         a = schema_string_automaton(s, &name);
         *failed = a == NULL;

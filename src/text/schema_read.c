@@ -323,12 +323,28 @@ static int read_max_members(struct reading *r)
     return read_most(r, &r->n->max_members);
 }
 
+// A schema within others sees the members that it describes itself, not those of the others: no more than
+// these may be there. (What it takes from schemas within it is not looked at: less is written than might be.)
+static json_t *own_members(const json_t *schema, json_t *additional)
+{
+    json_t *own = json_object(), *value = json_object_get(schema, "properties");
+    if (value != NULL)
+        json_object_set(own, "properties", value);
+    if ((value = json_object_get(schema, "patternProperties")) != NULL)
+        json_object_set(own, "patternProperties", value);
+    json_object_set_new(own, "additionalProperties", additional);
+    return own;
+}
+
 static int read_unevaluated_members(struct reading *r)
 {
     if (!json_is_boolean(r->value))
         return schema_fail(r->s, "unevaluatedProperties is supported as true or false only");
     r->n->mentioned |= TYPE_OBJECT;
-    r->n->is_closed |= json_is_false(r->value);
+    if (json_is_false(r->value) && r->depth == r->n->scope)
+        r->n->is_closed = true;
+    else if (json_is_false(r->value) && json_object_get(r->schema, "additionalProperties") == NULL)
+        push(&r->n->objects, own_members(r->schema, json_false()));
     return 0;
 }
 
@@ -367,15 +383,18 @@ static int read_max_items(struct reading *r)
     return read_most(r, &r->n->max_items);
 }
 
-// No items but those listed are written unless `items` says so: false asks for no more.
+// Like unevaluatedProperties.
 static int read_unevaluated_items(struct reading *r)
 {
     r->n->mentioned |= TYPE_ARRAY;
     if (!json_is_boolean(r->value))
         return schema_fail(r->s, "unevaluatedItems is supported as true or false only");
-    bool has_items = json_object_get(r->schema, "items") || json_object_get(r->schema, "prefixItems");
-    if (json_is_false(r->value) && !has_items)
-        r->n->max_items = 0;
+    const json_t *items = json_object_get(r->schema, "items");
+    const json_t *prefix = json_is_array(items) ? items : json_object_get(r->schema, "prefixItems");
+    if (json_is_false(r->value) && r->depth == r->n->scope)
+        r->n->is_rest_closed = true;
+    else if (json_is_false(r->value) && (items == NULL || json_is_array(items)))
+        r->n->max_items = MIN(r->n->max_items, (uint32_t)json_array_size(prefix));
     return 0;
 }
 
@@ -448,6 +467,8 @@ static int read_reference(struct reading *r)
     const json_t *target = find_reference(r->s->root, text + 1);
     if (target == NULL)
         return schema_fail(r->s, "$ref \"%.200s\" leads nowhere", text);
+    if (r->depth == r->n->scope && json_object_size(r->schema) == 1)
+        r->n->scope++; // nothing stands beside it: it is the same schema
     return node_read(r->s, r->n, target, r->depth + 1);
 }
 
