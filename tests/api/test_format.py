@@ -8,6 +8,8 @@ import threading
 import jsonschema
 import pytest
 
+from served import CACHE, Server, import_model
+
 MODEL = "smollm2"
 PROMPT = "Describe a person who works in a library in Oslo. Answer in JSON."
 
@@ -186,3 +188,44 @@ def test_formats_of_no_known_kind_are_refused(smollm):
     for wrong in ({"type": "xml"}, {}, {"type": "json_schema"}, {"type": "json_schema", "json_schema": {"name": "x"}}, "json"):
         reply = smollm.post("/v1/chat/completions", {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "response_format": wrong})
         assert reply.status == 400 and "esponse_format" in json.loads(reply.text)["error"]["message"], reply.text
+
+
+THINKS = ("{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ if .Thinking }}<think>{{ .Thinking }}.{{ end }}{{ .Content }}<|im_end|>\n{{ end }}"
+          "<|im_start|>assistant\n{{ if .Think }}<think>{{ end }}")  # what it says up to its first full stop is its thinking
+
+
+def test_thinking_is_free_and_what_follows_fits(smollm):
+    assert smollm.post("/api/create", {"model": "thinker", "from": MODEL, "template": THINKS, "stream": False}).status == 200
+    body = {"model": "thinker", "messages": [{"role": "user", "content": "Name two colours."}], "format": SCHEMAS["shape"], "options": {"temperature": 0.5, "seed": 4, "num_predict": 150}}
+    whole = json.loads(smollm.post("/api/chat", {**body, "stream": False}).text)
+    thought = whole["message"]["thinking"]
+    assert len(thought.split()) > 1 and not thought.startswith("{")
+    check(whole["message"]["content"], SCHEMAS["shape"])
+    lines = [json.loads(line) for line in smollm.post("/api/chat", body).text.splitlines()]
+    assert "".join(line["message"].get("thinking", "") for line in lines) == thought
+    assert "".join(line["message"]["content"] for line in lines) == whole["message"]["content"]
+    without = json.loads(smollm.post("/api/chat", {**body, "stream": False, "think": False}).text)["message"]
+    assert "thinking" not in without
+    check(without["content"], SCHEMAS["shape"])
+    assert smollm.call("DELETE", "/api/delete", {"model": "thinker"}).status == 200
+
+
+def test_with_tools_an_answer_is_a_call_or_fits(tmp_path_factory):
+    path = CACHE / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
+    if not path.exists():
+        pytest.skip("%s is not there (tools/fetch_models.py fetches it)" % path)
+    home = tmp_path_factory.mktemp("calls")
+    import_model(home / "store", home, path, "qwen")
+    server = Server(home, home / "store")
+    tools = [{"type": "function", "function": {"name": "get_weather", "description": "The weather of a city", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]
+    schema = {"type": "object", "properties": {"answer": {"type": "string", "maxLength": 40}}, "required": ["answer"]}
+    for text in ("What is the weather in Paris? Use the tool get_weather.", "Say hello."):
+        for seed in range(2):
+            body = {"model": "qwen", "messages": [{"role": "user", "content": text}], "tools": tools, "format": schema, "stream": False, "options": {"seed": seed, "num_predict": 80}}
+            message = json.loads(server.post("/api/chat", body).text)["message"]
+            if "tool_calls" in message:
+                call = message["tool_calls"][0]["function"]
+                assert call["name"] == "get_weather" and list(call["arguments"]) == ["city"] and message["content"] == ""
+            else:
+                check(message["content"], schema)
+    assert server.stop() == 0
