@@ -4,6 +4,7 @@
 // found again by its hash. Adjacent edges to one state become one.
 #include "text/automaton.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -412,6 +413,7 @@ struct automaton *automaton_both(const struct automaton *a, const struct automat
     if (a->n_states > 0 && b->n_states > 0)
         pair_of(&m, 0, 0, a->accepts[0] && b->accepts[0]);
     for (uint32_t q = 0; q < m.a->n_states && !m.is_full; q++) {
+        assert(m.parts != NULL); // there is a state
         uint32_t pa = m.parts[m.meanings[q].first], pb = m.parts[m.meanings[q].first + 1];
         uint32_t i = a->first[pa], k = b->first[pb], begin = m.a->first[m.a->n_states];
         m.a->first[q] = begin;

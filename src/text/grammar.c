@@ -156,41 +156,52 @@ static uint32_t edge_height(const struct grammar *g, const struct grammar_edge *
     return body == NO_HEIGHT ? NO_HEIGHT : MAX(body + 1, to);
 }
 
-// Heights in rising order: the states of one height are settled together, and with them every edge whose
-// parts are now all known is that high or one higher.
+// States whose height is known and whose edges are not looked at yet, and those that are one higher.
+struct settling {
+    uint32_t *now, *next, n_now, n_next;
+};
+
+// What becomes known with the height h of a state: every edge to it whose parts are now all known is that
+// high or one higher.
+static void settle(struct grammar *g, struct settling *s, const struct reverse *r, uint32_t state, uint32_t h)
+{
+    for (uint32_t i = r->first[state]; i < r->first[state + 1]; i++) {
+        const struct grammar_edge *e = &g->edges[r->edges[i]];
+        uint32_t height = g->height[e->from] == NO_HEIGHT ? edge_height(g, e) : NO_HEIGHT;
+        if (height == h) {
+            g->height[e->from] = (uint16_t)h;
+            s->now[s->n_now++] = e->from;
+        } else if (height == h + 1) {
+            s->next[s->n_next++] = e->from;
+        }
+    }
+}
+
+// In rising order.
 static void find_heights(struct grammar *g)
 {
     struct reverse r = reverse_of(g);
-    uint32_t *now = xcalloc(g->n_states, sizeof *now), *next = xcalloc(2ul * g->n_edges + 1, sizeof *next);
-    uint32_t n_now = 0, n_next = 0;
+    struct settling s = {xcalloc(g->n_states, sizeof *s.now), xcalloc(2ul * g->n_edges + 1, sizeof *s.next),
+                         0, 0};
     g->height = xmalloc(g->n_states * sizeof *g->height);
     memset(g->height, 0xFF, g->n_states * sizeof *g->height);
     g->height[GRAMMAR_END] = 0;
-    now[n_now++] = GRAMMAR_END;
-    for (uint32_t h = 0; n_now > 0 && h < GRAMMAR_MAX_DEPTH; h++) {
-        n_next = 0;
-        while (n_now > 0) {
-            uint32_t q = now[--n_now];
-            for (uint32_t i = r.first[q]; i < r.first[q + 1]; i++) {
-                const struct grammar_edge *e = &g->edges[r.edges[i]];
-                uint32_t height = g->height[e->from] == NO_HEIGHT ? edge_height(g, e) : NO_HEIGHT;
-                if (height == h) {
-                    g->height[e->from] = (uint16_t)h;
-                    now[n_now++] = e->from;
-                } else if (height == h + 1) {
-                    next[n_next++] = e->from;
-                }
-            }
+    s.now[s.n_now++] = GRAMMAR_END;
+    for (uint32_t h = 0; s.n_now > 0 && h < GRAMMAR_MAX_DEPTH; h++) {
+        s.n_next = 0;
+        while (s.n_now > 0) {
+            uint32_t state = s.now[--s.n_now];
+            settle(g, &s, &r, state, h);
         }
-        for (uint32_t i = 0; i < n_next; i++) {
-            if (g->height[next[i]] != NO_HEIGHT)
+        for (uint32_t i = 0; i < s.n_next; i++) {
+            if (g->height[s.next[i]] != NO_HEIGHT)
                 continue;
-            g->height[next[i]] = (uint16_t)(h + 1);
-            now[n_now++] = next[i];
+            g->height[s.next[i]] = (uint16_t)(h + 1);
+            s.now[s.n_now++] = s.next[i];
         }
     }
-    free(now);
-    free(next);
+    free(s.now);
+    free(s.next);
     free(r.first);
     free(r.edges);
 }
@@ -225,42 +236,63 @@ static uint32_t unread_targets(const struct grammar *g, const struct grammar_edg
     return is_optional(g, e) ? 2 : 1;
 }
 
+enum color { NEW, OPEN, DONE };
+
+struct visit {
+    uint32_t state, edge, part; // the edge, and which of its targets, that comes next
+};
+
+struct search {
+    const struct grammar *g;
+    struct visit *stack;
+    uint32_t n;
+    uint8_t *colors; // of enum color
+};
+
+static void open_state(struct search *s, uint32_t state)
+{
+    s->colors[state] = OPEN;
+    s->stack[s->n++] = (struct visit){state, s->g->first[state], 0};
+}
+
+// One step of the walk; true: it has met a state that is still open.
+static bool search_step(struct search *s)
+{
+    struct visit *v = &s->stack[s->n - 1];
+    uint32_t targets[2];
+    if (v->edge == s->g->first[v->state + 1]) {
+        s->colors[v->state] = DONE;
+        s->n--;
+        return false;
+    }
+    if (v->part >= unread_targets(s->g, &s->g->edges[v->edge], targets)) {
+        v->edge++;
+        v->part = 0;
+        return false;
+    }
+    uint32_t to = targets[v->part++];
+    if (s->colors[to] == NEW)
+        open_state(s, to);
+    else
+        return s->colors[to] == OPEN;
+    return false;
+}
+
 // Depth first over what is reached without reading; an open state met again is a circle.
 static bool has_circle(const struct grammar *g)
 {
-    enum { NEW, OPEN, DONE };
-    struct visit {
-        uint32_t state, edge, part;
-    } *stack = xcalloc(g->n_states + 1ul, sizeof *stack);
-    uint8_t *color = xcalloc(g->n_states, 1);
+    struct search s = {.g = g};
     bool found = false;
+    s.stack = xcalloc(g->n_states + 1ul, sizeof *s.stack);
+    s.colors = xcalloc(g->n_states, 1);
     for (uint32_t root = 0; root < g->n_states && !found; root++) {
-        uint32_t n = 0;
-        if (color[root] == NEW) {
-            stack[n++] = (struct visit){root, g->first[root], 0};
-            color[root] = OPEN;
-        }
-        while (n > 0 && !found) {
-            struct visit *v = &stack[n - 1];
-            uint32_t targets[2];
-            if (v->edge == g->first[v->state + 1]) {
-                color[v->state] = DONE;
-                n--;
-            } else if (v->part >= unread_targets(g, &g->edges[v->edge], targets)) {
-                v->edge++;
-                v->part = 0;
-            } else {
-                uint32_t to = targets[v->part++];
-                found = color[to] == OPEN;
-                if (color[to] == NEW) {
-                    color[to] = OPEN;
-                    stack[n++] = (struct visit){to, g->first[to], 0};
-                }
-            }
-        }
+        if (s.colors[root] == NEW)
+            open_state(&s, root);
+        while (s.n > 0 && !found)
+            found = search_step(&s);
     }
-    free(stack);
-    free(color);
+    free(s.stack);
+    free(s.colors);
     return found;
 }
 

@@ -108,7 +108,7 @@ static struct outcomes add_digit(struct sizes *s, uint32_t from, struct tightnes
                                  bool not_zero)
 {
     struct outcomes out = {{{UINT32_MAX, UINT32_MAX}, {UINT32_MAX, UINT32_MAX}}};
-    for (char c = not_zero ? '1' : '0'; c <= '9'; c++) {
+    for (int c = not_zero ? '1' : '0'; c <= '9'; c++) {
         if ((t.lo && c < lo) || (t.hi && c > hi))
             continue;
         uint32_t *to = &out.state[t.lo && c == lo][t.hi && c == hi];

@@ -3,6 +3,7 @@
 // lower end, the part where it is that of the upper end, and all between, whose later bytes are free.
 #include "text/spell.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,11 +73,12 @@ static void write_range(struct spelling *s, uint32_t from, uint32_t lo, uint32_t
     static const uint32_t last_of[] = {0x7F, 0x7FF, 0xD7FF, 0xDFFF, 0xFFFF, CODE_POINT_MAX};
     for (size_t i = 0; i < COUNT_OF(last_of) && lo <= hi; i++) {
         uint32_t end = MIN(hi, last_of[i]);
-        uint8_t a[4], b[4];
+        uint8_t a[4] = {0}, b[4] = {0};
         if (lo > last_of[i])
             continue;
         if (last_of[i] != 0xDFFF) {
             size_t n = utf8_encode(lo, (char *)a);
+            assert(n <= sizeof a);
             utf8_encode(end, (char *)b);
             write_bytes(s, from, a, b, n);
         }
