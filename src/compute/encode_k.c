@@ -34,7 +34,7 @@ static float divide(float a, float b)
 
 // The best integers next to those that the fit asks for.
 static struct fit choose_scales(const float *x, struct fit wanted, float d, float m, int max_code,
-                                struct quant_block *b, int part)
+                                struct quant_block *b, size_t part)
 {
     int sc = clamp_round(divide(wanted.scale, d), 0, MAX_SCALE_6BIT);
     int mn = clamp_round(divide(-wanted.offset, m), 0, MAX_SCALE_6BIT);
@@ -59,14 +59,14 @@ static void fit_parts_32(const float *x, int max_code, struct quant_block *b)
 {
     struct fit wanted[N_PARTS_32];
     float scale_max = 0, offset_max = 0;
-    for (int i = 0; i < N_PARTS_32; i++) {
+    for (size_t i = 0; i < N_PARTS_32; i++) {
         wanted[i] = fit_below(x + 32 * i, 32, max_code);
         scale_max = MAX(scale_max, wanted[i].scale);
         offset_max = MAX(offset_max, -wanted[i].offset);
     }
     float d = round_to_half(scale_max / MAX_SCALE_6BIT, &b->d);
     float m = round_to_half(offset_max / MAX_SCALE_6BIT, &b->m);
-    for (int i = 0; i < N_PARTS_32; i++) {
+    for (size_t i = 0; i < N_PARTS_32; i++) {
         struct fit f = choose_scales(x + 32 * i, wanted[i], d, m, max_code, b, i);
         fit_codes(x + 32 * i, 32, f, 0, max_code, b->codes + 32 * i);
     }
@@ -77,8 +77,8 @@ static void fit_parts_32(const float *x, int max_code, struct quant_block *b)
 static void store_scales_6bit(const struct quant_block *b, uint8_t *out)
 {
     for (int j = 0; j < 4; j++) {
-        int sc = b->sc[j + 4], mn = b->mn[j + 4];
-        out[j] = (uint8_t)(b->sc[j] | sc >> 4 << 6);
+        int sc = (uint8_t)b->sc[j + 4], mn = b->mn[j + 4];
+        out[j] = (uint8_t)((uint8_t)b->sc[j] | sc >> 4 << 6);
         out[j + 4] = (uint8_t)(b->mn[j] | mn >> 4 << 6);
         out[j + 8] = (uint8_t)((sc & 15) | (mn & 15) << 4);
     }
@@ -142,12 +142,12 @@ static struct fit choose_scale(const float *x, float wanted, float d, int8_t *ch
 static void fit_parts_16(const float *x, struct quant_block *b)
 {
     float wanted[N_PARTS_16], largest = 0;
-    for (int i = 0; i < N_PARTS_16; i++) {
+    for (size_t i = 0; i < N_PARTS_16; i++) {
         wanted[i] = fit_symmetric(x + 16 * i, 16, 32);
         largest = fabsf(wanted[i]) > fabsf(largest) ? wanted[i] : largest;
     }
     float d = round_to_half(largest / -128, &b->d);
-    for (int i = 0; i < N_PARTS_16; i++) {
+    for (size_t i = 0; i < N_PARTS_16; i++) {
         struct fit f = choose_scale(x + 16 * i, wanted[i], d, &b->sc[i]);
         fit_codes(x + 16 * i, 16, f, -32, 31, b->codes + 16 * i);
     }

@@ -15,7 +15,7 @@ typedef int32_t i32x4 __attribute__((vector_size(16)));
 #define ROUNDER     12582912.0f
 #define ALMOST_ZERO 1e-20f
 
-enum { N_WIDTHS = 15 };
+enum { N_WIDTHS = 15, MIDDLE = 7 };
 
 static inline f32x4 load(const float *x)
 {
@@ -126,7 +126,7 @@ static struct fit fit_range(const float *x, int n, int max_code, bool only_below
     if (!(high - low > ALMOST_ZERO))
         return best;
     for (int i = 0; i < N_WIDTHS; i++) {
-        float factor = ((float)max_code + 0.15f * (float)(i - N_WIDTHS / 2)) / (high - low), gain;
+        float factor = ((float)max_code + 0.15f * (float)(i - MIDDLE)) / (high - low), gain;
         struct grid g = {factor, -low * factor, 0, (float)max_code};
         struct fit f = solve(sums_of(x, n, &g), x_sum, n, only_below, &gain);
         if (f.scale > 0 && (i == 0 || gain > best_gain)) {
@@ -156,7 +156,7 @@ float fit_symmetric(const float *x, int n, int half)
     if (!(fabsf(largest) > ALMOST_ZERO))
         return 0;
     for (int i = 0; i < N_WIDTHS; i++) { // the largest value has the code -half, or is beyond it
-        struct grid g = {-((float)half + 0.15f * (float)(i - N_WIDTHS / 2)) / largest, 0, (float)-half,
+        struct grid g = {-((float)half + 0.15f * (float)(i - MIDDLE)) / largest, 0, (float)-half,
                          (float)(half - 1)};
         struct sums s = sums_of(x, n, &g);
         float gain = s.qq > 0 ? s.xq * s.xq / s.qq : 0;

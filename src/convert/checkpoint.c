@@ -139,7 +139,7 @@ static int check_all_there(struct checkpoint *c)
 
 static int read_tensors(struct checkpoint *c)
 {
-    c->shards = xcalloc(c->job->n_files + 1, sizeof c->shards[0]);
+    c->shards = xcalloc(c->job->n_files + 1, sizeof(struct safetensors *));
     for (size_t i = 0; i < c->job->n_files; i++)
         if (ends_with(c->job->files[i].name, ".safetensors") && add_shard(c, &c->job->files[i]) != 0)
             return -1;

@@ -203,7 +203,7 @@ static int push_padding(const struct gguf_writer *w, struct sink *s, struct err 
 
 static int push_filled(const struct pending *t, struct sink *s, struct err *err)
 {
-    size_t piece_bytes = FILL_BYTES / t->block_bytes * t->block_bytes;
+    size_t piece_bytes = (size_t)FILL_BYTES / t->block_bytes * t->block_bytes;
     char *buffer = xmalloc(piece_bytes);
     int rc = 0;
     for (uint64_t begin = 0; begin < t->size_bytes && rc == 0; begin += piece_bytes) {

@@ -16,7 +16,13 @@
 #include "frames/wire.h"
 #include "host/spawn.h"
 
-enum { SILENT_SECONDS = 300, LOOK_MS = 200, MAX_PIECE_BYTES = 8 << 20, MAX_ORDER_BYTES = 256 << 10 };
+enum {
+    SILENT_SECONDS = 300,
+    LOOK_MS = 200,
+    MAX_PIECE_BYTES = 8 << 20,
+    MAX_ORDER_BYTES = 256 << 10,
+    MAX_SENT_BYTES = 512 << 10
+};
 
 static int say(struct wire *w, const struct host_conversion *c, struct err *err)
 {
@@ -125,7 +131,7 @@ int host_convert(const struct host_conversion *c, struct err *err)
     if (spawn_runner_with(&child, fds, c->n_files, err) != 0)
         return -1;
     spawn_set_loading(&child);
-    wire_init(&w, child.socket, MAX_PIECE_BYTES, 2 * MAX_ORDER_BYTES);
+    wire_init(&w, child.socket, MAX_PIECE_BYTES, MAX_SENT_BYTES);
     int rc = say(&w, c, err);
     if (rc == 0)
         rc = receive(c, &w, err) == 1 ? 0 : -1;

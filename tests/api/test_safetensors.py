@@ -85,9 +85,9 @@ def test_a_real_checkpoint_of_two_shards_answers_as_its_gguf_file(floats, tmp_pa
     text = (DATA.parents[1] / "README.md").read_text()[:3000] + " 3.14159 na\u00efve \u4e2d\u6587 \U0001f600\r\n\t x"
     ids = json.loads(floats.post("/api/tokenize", {"model": "smol", "content": text}).text)["tokens"]
     assert ids == ids_by_their_own_library(directory, text) and len(ids) > 500
-    done = create(floats, "smol-q4", directory, "-q", "q4_K_M")
-    assert done.returncode == 0 and "quantizing F16 model to Q4_K_M" in done.stderr, done.stderr
-    assert show(floats, "smol-q4")["details"]["quantization_level"] == "Q4_K_M"
+    done = create(floats, "smol-q8", directory, "-q", "q8_0")
+    assert done.returncode == 0 and "quantizing F16 model to Q8_0" in done.stderr, done.stderr
+    assert show(floats, "smol-q8")["details"]["quantization_level"] == "Q8_0"
 
 
 @pytest.mark.parametrize("kind,level,types", [("F32", "F16", {"F16", "F32"}), ("F16", "F16", {"F16", "F32"}), ("BF16", "BF16", {"BF16", "F32"})])
