@@ -5,8 +5,6 @@ void unpack_text_into(struct cursor *c, char *out, size_t out_bytes)
 {
     uint32_t n = cursor_u32(c);
     out[0] = 0;
-    if (n == PACK_ABSENT)
-        return;
     if (n >= out_bytes) {
         c->failed = true;
         return;

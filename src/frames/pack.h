@@ -77,5 +77,5 @@ static inline bool unpack_is_whole(const struct cursor *c)
     return !c->failed && c->at == c->end;
 }
 
-// Into a fixed array, terminated; a longer text is broken input.
+// Into a fixed array, terminated; a longer text and none are broken input.
 void unpack_text_into(struct cursor *c, char *out, size_t out_bytes);

@@ -169,7 +169,7 @@ def test_create_without_a_modelfile_takes_what_is_here(env, server, tmp_path):
     def create(*args):
         return subprocess.run([PROGRAM, "create", "new", *args], env=env, cwd=here, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
 
-    assert create().stderr.decode().endswith("no GGUF file found\n")
+    assert create().stderr.decode().endswith("no Modelfile or safetensors files found\n")
     p = create("-f", "Modelfile")
     assert (p.returncode, p.stderr) == (1, b"Error: specified Modelfile wasn't found\n")
     p = create("--experimental")

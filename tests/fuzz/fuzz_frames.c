@@ -29,12 +29,23 @@ AGAIN(load_progress)
 AGAIN(runner_stats)
 AGAIN(turn)
 AGAIN(turn_end)
+AGAIN(convert_state)
 
 static int hello_again(struct slice in, struct strbuf *out, struct err *err)
 {
     int rc = hello_decode(in.at, in.n, err);
     if (rc == 0)
         hello_encode(out);
+    return rc;
+}
+
+static int convert_order_again(struct slice in, struct strbuf *out, struct err *err)
+{
+    struct convert_order value;
+    int rc = convert_order_decode(&value, in.at, in.n, err);
+    if (rc == 0)
+        convert_order_encode(&value, out);
+    free(value.names);
     return rc;
 }
 
@@ -93,6 +104,8 @@ static again_fn *const kinds[FRAME_TYPE_COUNT] = {
     [FRAME_STATS] = runner_stats_again,
     [FRAME_TURN] = turn_again,
     [FRAME_RELEASE] = turn_end_again,
+    [FRAME_CONVERT] = convert_order_again,
+    [FRAME_STATE] = convert_state_again,
 };
 
 static void check_message(unsigned kind, struct slice in)

@@ -302,12 +302,42 @@ static void test_small_messages(void **unused)
     strbuf_fini(&b);
 }
 
+static void test_orders_to_convert(void **unused)
+{
+    static char names[2][CONVERT_NAME_BYTES] = {"config.json", "model-00001-of-00002.safetensors"};
+    struct convert_order in = {.quantize = "Q4_K_M", .n_threads = 3, .n_files = 2, .names = names}, out;
+    struct convert_state state_in = {"converting model", 5, 1ull << 40}, state_out;
+    struct strbuf bytes = STRBUF_INIT(4096);
+    convert_order_encode(&in, &bytes);
+    assert_int_equal(convert_order_decode(&out, bytes.at, bytes.n, NULL), 0);
+    assert_true(strcmp(out.quantize, "Q4_K_M") == 0 && out.n_threads == 3 && out.n_files == 2);
+    assert_memory_equal(out.names, names, sizeof names);
+    free(out.names);
+    for (size_t n = 0; n < bytes.n; n++) {
+        assert_int_equal(convert_order_decode(&out, bytes.at, n, NULL), -1);
+        free(out.names);
+    }
+    strbuf_reset(&bytes);
+    in.n_files = 0;
+    convert_order_encode(&in, &bytes);
+    memset(bytes.at + bytes.n - 4, 0xff, 4); // more files than there may be
+    assert_int_equal(convert_order_decode(&out, bytes.at, bytes.n, NULL), -1);
+    free(out.names);
+    strbuf_reset(&bytes);
+    convert_state_encode(&state_in, &bytes);
+    assert_int_equal(convert_state_decode(&state_out, bytes.at, bytes.n, NULL), 0);
+    assert_true(strcmp(state_out.text, "converting model") == 0 && state_out.done == 5 &&
+                state_out.total == 1ull << 40);
+    assert_int_equal(convert_state_decode(&state_out, bytes.at, bytes.n - 1, NULL), -1);
+    strbuf_fini(&bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request_comes_back), cmocka_unit_test(test_broken_requests_are_refused),
         cmocka_unit_test(test_events_come_back),   cmocka_unit_test(test_broken_events_are_refused),
-        cmocka_unit_test(test_small_messages),
+        cmocka_unit_test(test_small_messages),     cmocka_unit_test(test_orders_to_convert),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
