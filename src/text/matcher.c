@@ -16,7 +16,7 @@ enum {
     BOTTOM = 0,           // the frame below the first call
     UNKNOWN = UINT32_MAX, // in a row: not worked out yet
     MAX_ITEMS = 2048,     // of a set: where more ways are open, none is taken
-    MAX_ROWS = 1024,
+    MAX_ROWS = 512,
     MAX_MASKS = 16,
     KEEP_SETS = 4096, // more of these are not kept from one call to the next
     KEEP_FRAMES = 16384,
@@ -368,7 +368,8 @@ static uint32_t carry_frame(struct matcher *m, const struct frame *old, uint32_t
 
 static void trim(struct matcher *m)
 {
-    if (m->n_sets <= KEEP_SETS && m->n_frames <= KEEP_FRAMES && m->n_items <= KEEP_ITEMS)
+    if (m->n_sets <= KEEP_SETS && m->n_frames <= KEEP_FRAMES && m->n_items <= KEEP_ITEMS &&
+        m->n_rows < MAX_ROWS)
         return;
     struct frame *old = m->frames;
     struct set place = m->sets[m->place];

@@ -95,7 +95,7 @@ def test_answers_at_a_high_temperature_fit_their_schemas_many_at_once(smollm):
 
 
 def test_json_is_an_object(smollm):
-    for seed in range(3):
+    for seed in range(2):
         reply = generate(smollm, "json", seed)
         assert reply["response"].startswith("{")
         if reply["done_reason"] == "stop":
@@ -121,10 +121,10 @@ def test_no_format_is_no_format(smollm, off):
 
 
 def test_the_same_text_alone_and_beside_others(smollm):
-    seeds = range(4)
+    seeds = range(2)
     alone = [generate(smollm, PERSON, seed)["response"] for seed in seeds]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        others = [pool.submit(chat, smollm, SCHEMAS["tree"], 100 + k) for k in range(4)]
+        others = [pool.submit(chat, smollm, SCHEMAS["day"], 100 + k) for k in range(4)]
         beside = [pool.submit(generate, smollm, PERSON, seed) for seed in seeds]
         assert [f.result()["response"] for f in beside] == alone
         for f in others:
