@@ -15,6 +15,8 @@ embeddings: correlation           test_vectors_of_like_words_are_near_by_every_m
   truncation, counts, status      test_embedding_is_cut_to_the_context, test_embedding_counts_tokens_of_a_batch, test_long_embeddings, test_embed.py
                                   test_long_inputs_are_cut_or_refused
 create from a GGUF file           test_create.py test_a_real_file, test_a_file_is_sent_and_becomes_a_model
+thinking, asked for and refused   test_thinking.py test_thinking_is_told_from_the_answer, test_think_false_is_fine_on_any_model_and_leaves_the_words_alone,
+                                  test_a_call_comes_out_whole_and_no_tag_leaks
 tools, on every route             test_a_tool_is_called_on_every_route, test_calls_over_several_turns, test_tools.py
 rendering without an answer       test_generate_and_chat_render_alike, test_oracle.py
 create with quantize, from        test_create.py, tests/unit/store
