@@ -140,6 +140,24 @@ static void add_guard_headers(struct http_request *r, const struct cors_answer *
         http_add_header(r, answer->headers[i].name, answer->headers[i].value);
 }
 
+// The answer is empty, as Ollama's; who runs the server is told why a browser or a proxy gets it.
+static void log_guard(const struct http_request *r)
+{
+    const char *host = http_request_header(r, "Host"), *origin = http_request_header(r, "Origin");
+    struct log_line l = log_begin(LOG_INFO, "server", "request refused");
+    log_add_int(&l, "status", 403);
+    log_add_text(&l, "method", http_request_method(r));
+    log_add_text(&l, "route", http_request_path(r));
+    log_add_text(&l, "remote", http_request_peer(r));
+    log_add_text(&l, "host", host);
+    log_add_text(&l, "origin", origin);
+    log_add_text(&l, "error",
+                 cors_host_is_allowed(host)
+                     ? "the origin is not allowed, OLLAMA_ORIGINS lists those that are"
+                     : "the host is neither an address of this machine nor a local name");
+    log_end(&l);
+}
+
 // True when the answer was given.
 static bool guard_refuses(struct app *app, struct http_request *r)
 {
@@ -147,6 +165,8 @@ static bool guard_refuses(struct app *app, struct http_request *r)
     add_guard_headers(r, &answer);
     if (answer.verdict == CORS_PASS)
         return false;
+    if (answer.verdict == CORS_REFUSE)
+        log_guard(r);
     http_reply(r, answer.verdict == CORS_REFUSE ? 403 : 204, NULL, slice_of(""));
     return true;
 }

@@ -155,6 +155,15 @@ def test_bad_requests_do_not_stop_it(start, store):
     assert server.call("GET", "/health").status == 200
 
 
+def test_the_log_says_why_a_host_or_an_origin_is_refused(start, store):
+    """The answer has no text, as Ollama's."""
+    server = start(store)
+    for header, why in (({"Host": "evil.example"}, "the host is neither an address"), ({"Origin": "https://evil.example"}, "OLLAMA_ORIGINS")):
+        reply = server.call("GET", "/api/tags", headers=header)
+        assert reply.status == 403 and reply.text == ""
+        assert [line for line in server.log.read_text().splitlines() if "request refused" in line and "evil.example" in line and why in line]
+
+
 def test_prompts_beyond_the_context_are_refused_with_both_numbers(start, store):
     server = start(store)
     long = {"model": "plain", "prompt": "word " * 400, "stream": False, "options": {"num_ctx": 64, "num_predict": 2, "seed": 1}}
