@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """PyPI's open-webui, unmodified, in a real browser (Debian's chromium) before drover, by each of its two kinds of connection.
 
-A person signs in, chooses a model, chats, sees the answer grow and stops it; another's model calls the tools that open-webui offers it. Neither
+A person signs in, chooses a model, chats, sees the answer grow and stops it; another model calls the tools that open-webui offers. Neither
 open-webui nor the browser may reach anything but this machine. Pictures are kept: build/artefacts/open-webui-{ollama,openai}{,-tools}.png.
 """
 import json
