@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "text/schema.h"
+#include "text/spell.h"
 
 enum { MAX_TAG_BYTES = 128, MAX_BLANKS = 8 };
 
@@ -42,24 +43,41 @@ static size_t matched_after(struct slice tag, size_t matched, uint8_t byte)
     return 0;
 }
 
-// Free text from `from` to behind the tag.
+static bool is_ascii(struct slice text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if ((uint8_t)text.at[i] >= 0x80)
+            return false;
+    return true;
+}
+
+// The bytes up to `last` from behind i bytes of the tag, each run with one outcome as one edge.
+static void write_bytes_until(struct grammar *g, const uint32_t *states, size_t i, struct slice tag,
+                              uint32_t last)
+{
+    uint32_t first = 0, first_to = states[matched_after(tag, i, 0)];
+    for (uint32_t byte = 1; byte <= last + 1; byte++) {
+        uint32_t next = byte <= last ? states[matched_after(tag, i, (uint8_t)byte)] : UINT32_MAX;
+        if (next == first_to)
+            continue;
+        grammar_add_bytes(g, states[i], (uint8_t)first, (uint8_t)(byte - 1), first_to);
+        first = byte;
+        first_to = next;
+    }
+}
+
+// Free text from `from` to behind the tag; whole characters, unless the tag is made of bytes of others.
 static void write_until(struct grammar *g, uint32_t from, struct slice tag, uint32_t to)
 {
     uint32_t states[MAX_TAG_BYTES + 1], marked = grammar_add_state(g);
+    bool has_plain_tag = is_ascii(tag);
     for (size_t i = 0; i < tag.n; i++)
         states[i] = i == 0 ? from : grammar_add_state(g);
     states[tag.n] = to;
     for (size_t i = 0; i < tag.n; i++) {
-        uint32_t first = 0, first_to = states[matched_after(tag, i, 0)];
-        for (uint32_t byte = 1; byte <= GRAMMAR_CONTROL; byte++) {
-            uint32_t next =
-                byte < GRAMMAR_CONTROL ? states[matched_after(tag, i, (uint8_t)byte)] : UINT32_MAX;
-            if (next == first_to)
-                continue;
-            grammar_add_bytes(g, states[i], (uint8_t)first, (uint8_t)(byte - 1), first_to);
-            first = byte;
-            first_to = next;
-        }
+        write_bytes_until(g, states, i, tag, has_plain_tag ? 0x7F : GRAMMAR_CONTROL - 1);
+        if (has_plain_tag)
+            spell_range(g, states[i], 0x80, CODE_POINT_MAX, from);
         grammar_add_bytes(g, states[i], GRAMMAR_CONTROL, GRAMMAR_CONTROL, marked);
     }
     grammar_add_text(g, marked, tag, to);
@@ -125,6 +143,63 @@ static int arguments_rule(struct grammar *g, const json_t *parameters, uint32_t 
     return rc;
 }
 
+// ---- Arguments in tags ----
+
+static bool is_text(const json_t *schema)
+{
+    return slice_is(json_slice(json_object_get(schema, "type")), "string");
+}
+
+static bool is_in(const json_t *names, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(names); i++)
+        if (slice_is(json_slice(json_array_get(names, i)), name))
+            return true;
+    return false;
+}
+
+// The value of an argument and what ends it: one of the listed texts, any text, or JSON.
+static void write_value(struct grammar *g, const json_t *schema, struct slice end, uint32_t from, uint32_t to)
+{
+    const json_t *listed = json_object_get(schema, "enum");
+    struct err why = {0};
+    uint32_t rule, behind = grammar_add_state(g);
+    for (size_t i = 0; is_text(schema) && i < json_array_size(listed); i++)
+        grammar_add_text(g, from, json_slice(json_array_get(listed, i)), behind);
+    if (is_text(schema) && json_array_size(listed) > 0) {
+        write_tag(g, behind, end, to);
+    } else if (!is_text(schema) && schema_compile(g, schema, &rule, &why) == 0) {
+        grammar_add_call(g, from, rule, behind);
+        write_tag(g, behind, end, to);
+    } else {
+        write_until(g, from, end, to);
+    }
+}
+
+// Those that the schema names, in its order; what is not required may be left out.
+static uint32_t tagged_arguments_rule(struct grammar *g, const struct call_form *form,
+                                      const json_t *parameters)
+{
+    uint32_t rule = grammar_add_state(g), at = rule;
+    const json_t *required = json_object_get(parameters, "required");
+    const char *name;
+    json_t *schema;
+    json_object_foreach(json_object_get(parameters, "properties"), name, schema)
+    {
+        uint32_t key = grammar_add_state(g), named = grammar_add_state(g), value = grammar_add_state(g),
+                 next = grammar_add_state(g);
+        write_tag(g, at, slice_of(form->before_key), key);
+        grammar_add_text(g, key, slice_of(name), named);
+        write_tag(g, named, slice_of(form->after_key), value);
+        write_value(g, schema, slice_of(form->after_value), value, next);
+        if (!is_in(required, name))
+            grammar_add_jump(g, at, next);
+        at = next;
+    }
+    write_tag(g, at, slice_of(form->after_arguments), GRAMMAR_END);
+    return rule;
+}
+
 // The rules of the arguments of each function; 0: it may not be called.
 static int write_arguments(struct grammar *g, const struct constraint_spec *spec, const json_t *tools,
                            uint32_t *rules, struct err *err)
@@ -161,6 +236,11 @@ static uint32_t write_call(struct grammar *g, const struct call_form *form, cons
         uint32_t named = grammar_add_state(g), open = grammar_add_state(g), close = grammar_add_state(g);
         grammar_add_text(g, name_at, json_slice(json_object_get(function, "name")), named);
         write_tag(g, named, slice_of(form->before_arguments), open);
+        if (form->before_key != NULL) {
+            grammar_add_call(g, open, tagged_arguments_rule(g, form, json_object_get(function, "parameters")),
+                             GRAMMAR_END);
+            continue;
+        }
         grammar_add_call(g, open, rules[i], close);
         write_tag(g, close, slice_of(form->after_arguments), GRAMMAR_END);
     }

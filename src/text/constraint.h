@@ -17,6 +17,9 @@ struct call_form {
     const char *before_calls, *before_name, *before_arguments, *after_arguments;
     const char *between_calls; // NULL: there is one call only
     const char *after_calls;
+    // Instead of an object: for each argument before_key NAME after_key VALUE after_value. Values that are
+    // texts are written as they are, others as JSON. NULL: an object.
+    const char *before_key, *after_key, *after_value;
 };
 
 enum { CONSTRAINT_MAX_CALLS = 16, CONSTRAINT_MAX_NAME = 256 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How families write what a grammar is to hold them to: calls of tools, and what stands around content. The
-// counterpart of reply.h, which reads them. Families whose arguments are not JSON have no form.
+// counterpart of reply.h, which reads them. Families that write
+// Python have no form.
 #pragma once
 
 #include "text/constraint.h"

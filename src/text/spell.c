@@ -86,6 +86,12 @@ static void write_range(struct spelling *s, uint32_t from, uint32_t lo, uint32_t
     }
 }
 
+void spell_range(struct grammar *g, uint32_t from, uint32_t lo, uint32_t hi, uint32_t to)
+{
+    struct spelling s = spelling_to(g, to);
+    write_range(&s, from, lo, hi);
+}
+
 static void write_escape(struct grammar *g, uint32_t from, uint32_t c, uint32_t to)
 {
     static const char controls[] = "\b\t\n\f\r", letters[] = "btnfr";

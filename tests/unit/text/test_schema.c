@@ -187,7 +187,8 @@ static void the_form_counts_from_behind_the_thinking(void **state)
         {"</think>{}", true},
         {"a <</</think</thi</think>{}", true},
         {"\xFF</think>{}", true}, // the tag as a token of its own
-        {"é \xE4 </think> {}", true},
+        {"é 😀<é</think> {}", true},
+        {"\xE4 </think> {}", false}, // half a character
         {"\xFF<other></think>{}", false},
         {"</think>\n\n\n\n\n\n\n\n\n{}", false}, // not blanks without end
         {"</think>", false},
@@ -257,6 +258,28 @@ static void calls_of_tools_are_of_their_names_and_schemas(void **state)
     static const struct text_row either[] = {{CALL("now", "{}"), true}, {"{\"a\":1}", true}, {"[]", false}};
     spec.format = slice_of("\"json\"");
     check_rows(&spec, either, COUNT_OF(either));
+}
+
+static void arguments_in_tags_are_of_their_types(void **state)
+{
+    static const char typed[] = "[{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"properties\":{"
+                                "\"text\":{\"type\":\"string\"},\"n\":{\"type\":"
+                                "\"integer\"},\"unit\":{\"type\":\"string\",\"enum\":[\"C\",\"F\"]}},"
+                                "\"required\":[\"text\",\"unit\"]}},"
+                                "{\"name\":\"g\"}]";
+    static const struct call_form form = {"", "<call=", ">\n", "</call>", NULL, "", "<p=", ">", "</p>\n"};
+    static const struct text_row rows[] = {
+        {"<call=f>\n<p=text>a </p <p> </p>\n<p=n>12</p>\n<p=unit>C</p>\n</call>", true},
+        {"<call=f>\n<p=text></p>\n<p=unit>F</p>\n</call>", true},
+        {"<call=g>\n</call>", true},
+        {"<call=f>\n<p=text>a</p>\n<p=n>twelve</p>\n<p=unit>C</p>\n</call>", false},
+        {"<call=f>\n<p=text>a</p>\n<p=unit>K</p>\n</call>", false},
+        {"<call=f>\n<p=text>a</p>\n</call>", false},
+        {"<call=f>\n<p=unit>C</p>\n</call>", false},
+        {"<call=h>\n</call>", false},
+    };
+    check_rows(&(struct constraint_spec){.forms = &form, .n_forms = 1, .tools_json = slice_of(typed)}, rows,
+               COUNT_OF(rows));
 }
 
 static void calls_that_cannot_be_written_are_refused(void **state)
@@ -343,6 +366,7 @@ int main(void)
         cmocka_unit_test(what_is_written_at_random_is_json_that_fits),
         cmocka_unit_test(the_form_counts_from_behind_the_thinking),
         cmocka_unit_test(calls_of_tools_are_of_their_names_and_schemas),
+        cmocka_unit_test(arguments_in_tags_are_of_their_types),
         cmocka_unit_test(calls_that_cannot_be_written_are_refused),
         cmocka_unit_test(large_schemas_are_refused),
         cmocka_unit_test(nesting_is_bounded_and_still_ends),
