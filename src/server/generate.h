@@ -94,7 +94,9 @@ struct choice {
     // on the host's thread
     uint32_t n_pieces; // written so far
     uint32_t n_generated;
-    uint32_t stop_i; // 1 + index of the stop string that was found
+    uint32_t n_thought; // tokens of what was or may become thinking
+    bool has_thought;   // it was
+    uint32_t stop_i;    // 1 + index of the stop string that was found
     enum done_reason reason;
     size_t n_characters; // sent so far; kept by dialects that count them
     // Kept by dialects whose answers have parts: the one that is open, how many were begun, where in all that
@@ -167,6 +169,8 @@ void generate_start(struct app *app, struct http_request *r, const struct dialec
 int64_t generate_elapsed_ns(const struct generation *g);
 // All that a choice said; valid until the next event.
 struct piece generate_whole(const struct choice *c);
+// Tokens of the thinking of all choices, tags included.
+uint32_t generate_count_thought(const struct generation *g);
 // "stop", "length", "load", "unload"
 const char *generate_reason_text(enum done_reason reason);
 

@@ -102,6 +102,14 @@ void choice_end(struct choice *c)
     generation_end(g);
 }
 
+uint32_t generate_count_thought(const struct generation *g)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->n_choices; i++)
+        n += g->choices[i].has_thought ? g->choices[i].n_thought : 0;
+    return n;
+}
+
 struct piece generate_whole(const struct choice *c)
 {
     struct piece all = {.text = strbuf_slice(&c->text),

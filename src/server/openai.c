@@ -258,6 +258,12 @@ void openai_write_usage(struct json_writer *w, const struct generation *g)
     json_begin_object(w);
     json_member_int(w, "cached_tokens", g->n_cached);
     json_end_object(w);
+    if (generate_count_thought(g) > 0) {
+        json_key(w, "completion_tokens_details");
+        json_begin_object(w);
+        json_member_int(w, "reasoning_tokens", generate_count_thought(g));
+        json_end_object(w);
+    }
     json_end_object(w);
 }
 

@@ -107,7 +107,7 @@ static json_t *usage_value(const struct generation *g)
     return json_pack("{s:i, s:i, s:i, s:{s:i}, s:{s:i}}", "input_tokens", (int)g->n_prompt, "output_tokens",
                      (int)g->n_generated, "total_tokens", (int)(g->n_prompt + g->n_generated),
                      "input_tokens_details", "cached_tokens", (int)g->n_cached, "output_tokens_details",
-                     "reasoning_tokens", 0);
+                     "reasoning_tokens", (int)generate_count_thought(g));
 }
 
 // `output`, taken, is there when the answer is.

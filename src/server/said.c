@@ -49,6 +49,7 @@ static void say(struct choice *c, struct piece *piece)
         piece->n_logprobs = g->ask.logprobs ? g->event->n_logprobs : 0;
         g->event = NULL;
     }
+    c->has_thought |= piece->thinking.n > 0;
     if (!g->ask.stream || g->dialect->keeps_text) {
         strbuf_push_slice(&c->text, piece->text);
         strbuf_push_slice(&c->thinking, piece->thinking);
@@ -102,9 +103,12 @@ void said_take(struct choice *c, const struct event *e)
 {
     struct generation *g = c->g;
     struct piece piece = {.text = c->reply ? slice_of("") : e->text, .thinking = slice_of("")};
+    bool was_thinking = c->reply && reply_is_thinking(c->reply);
     g->event = e;
     if (c->reply)
         reply_push(c->reply, e->text);
+    if (was_thinking && (c->has_thought || reply_is_thinking(c->reply)))
+        c->n_thought += e->n_ids;
     if (g->event && (piece.text.n > 0 || (g->ask.logprobs && e->n_logprobs > 0)))
         say(c, &piece);
     g->event = NULL;

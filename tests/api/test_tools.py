@@ -144,12 +144,14 @@ def thinker(qwen):
 def test_thinking_in_every_dialect(ai, qwen, thinker):
     """The same thoughts as reasoning, as a block and as an item, whole and as a stream."""
     body = {"model": thinker, "temperature": 0}
-    message = ai.chat.completions.create(**body, messages=HELLO, max_tokens=12, reasoning_effort="low").choices[0].message
-    assert message.reasoning and message.content == ""
+    whole = ai.chat.completions.create(**body, messages=HELLO, max_tokens=12, reasoning_effort="low")
+    message = whole.choices[0].message
+    assert message.reasoning and message.content == "" and whole.usage.completion_tokens_details.reasoning_tokens > 5
     chunks = ai.chat.completions.create(**body, messages=HELLO, max_tokens=12, stream=True)
     assert "".join(getattr(c.choices[0].delta, "reasoning", None) or "" for c in chunks) == message.reasoning
     response = ai.responses.create(**body, input="Say hello.", max_output_tokens=12, reasoning={"effort": "high"})
     assert response.output[0].type == "reasoning" and response.output[0].summary[0].text == message.reasoning
+    assert response.usage.output_tokens_details.reasoning_tokens == whole.usage.completion_tokens_details.reasoning_tokens
     events = list(ai.responses.create(**body, input="Say hello.", max_output_tokens=12, stream=True))
     assert "".join(e.delta for e in events if e.type == "response.reasoning_summary_text.delta") == message.reasoning
     again = ai.responses.create(**body, input=[HELLO[0], response.output[0].model_dump(exclude_none=True), HELLO[0]], max_output_tokens=1)

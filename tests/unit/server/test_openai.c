@@ -186,6 +186,8 @@ static void thoughts_and_calls_are_members_of_the_message(void **state)
     assert_string_equal(q->think_level, "max");
     json_t *v = reply_json_value(&r);
     const json_t *message = json_object_get(choice_of(v), "message");
+    const json_t *details = json_object_get(json_object_get(v, "usage"), "completion_tokens_details");
+    assert_int_equal(json_integer_value(json_object_get(details, "reasoning_tokens")), 2); // of 6
     assert_string_equal(keys_of(message), "role,content,reasoning,tool_calls");
     assert_string_equal(text_of(message, "content"), "Let me see.");
     assert_string_equal(text_of(message, "reasoning"), "hm");
