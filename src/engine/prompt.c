@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "engine/prompt.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "json/json.h"
@@ -37,10 +39,32 @@ struct chat {
     struct prompt *out;
 };
 
+static void set_date(json_t *variables, const char *name, const char *format, int64_t now_s)
+{
+    char text[40];
+    time_t now = (time_t)now_s;
+    struct tm tm = {0};
+    gmtime_r(&now, &tm);
+    strftime(text, sizeof text, format, &tm);
+    json_object_set_new(variables, name, json_string(text));
+}
+
+// What some templates want besides: dates, and the tools as one text.
+static void set_common(const struct chat *c, json_t *variables)
+{
+    set_date(variables, "date_string", "%d %b %Y", c->r->now_s);
+    set_date(variables, "datetime", "%b %d %Y", c->r->now_s);
+    char *functions = c->tools != NULL ? json_dumps(c->tools, 0) : NULL;
+    if (functions != NULL)
+        json_object_set_new(variables, "functions", json_string(functions));
+    free(functions);
+}
+
 // Templates of model files name it in three ways; a variable that the request has of its own stands.
 static json_t *jinja_variables(const struct chat *c)
 {
     json_t *variables = json_object();
+    set_common(c, variables);
     if (c->think != THINK_UNSET) {
         json_object_set_new(variables, "enable_thinking", json_boolean(c->think == THINK_ON));
         json_object_set_new(variables, "thinking", json_boolean(c->think == THINK_ON));

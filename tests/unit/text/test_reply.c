@@ -470,7 +470,7 @@ static const struct family_case families[] = {
      "<|message_sep|><|function_call|>",
      {{"<|function_call|>{\"name\": \"get\", \"arguments\": {}}", "call(get {})"}, {NULL, NULL}}},
     {"hunyuan-3",
-     "<tool_calls:opensource>",
+     "':opensource' <tool_sep{}>",
      {{"<tool_calls:opensource>\n<tool_call:opensource>get_weather<tool_sep:opensource>\n<arg_key:opensource>"
        "days"
        "</arg_key:opensource>\n<arg_value:opensource>3</arg_value:opensource>\n</tool_call:opensource>\n"
