@@ -56,7 +56,7 @@ static void tell_text(struct reply *r, enum reply_kind kind, size_t n)
 
 static void tell_call(struct reply *r, const json_t *call)
 {
-    struct strbuf arguments = STRBUF_INIT(2 * MAX_PENDING_BYTES);
+    struct strbuf arguments = STRBUF_INIT(2ul * MAX_PENDING_BYTES);
     struct json_writer w = json_writer_make(&arguments);
     json_put_value(&w, json_object_get(call, "arguments"));
     struct reply_part part = {.kind = REPLY_CALL,
@@ -130,7 +130,7 @@ static size_t find_mark(const struct marks *m, struct slice text, bool at_end, s
 
 static size_t drop_space_before(const struct reply *r, size_t n)
 {
-    while (n > 0 && memchr(" \t\r\n", r->pending.at[n - 1], 4) != NULL)
+    while (n > 0 && reply_is_one_of(r->pending.at[n - 1], " \t\r\n"))
         n--;
     return n;
 }
@@ -213,7 +213,7 @@ static bool head_of_content(struct reply *r)
     if (rest.n == 0 && !r->at_end)
         return false;
     bool is_json =
-        rest.n > 0 && (is_go_brace ? rest.at[0] == r->spec.tag[0] : memchr("{[`", rest.at[0], 3) != NULL);
+        rest.n > 0 && (is_go_brace ? rest.at[0] == r->spec.tag[0] : reply_is_one_of(rest.at[0], "{[`"));
     r->n_tried = 0;
     return enter(r, is_json ? BARE : CONTENT);
 }
@@ -245,7 +245,7 @@ static bool is_worth_reading(struct reply *r)
     size_t n = r->pending.n, from = MIN(r->n_tried, n);
     bool is_worth = r->at_end || n < EAGER_BYTES;
     for (size_t i = from; i < n && !is_worth; i++)
-        is_worth = memchr("}])>", r->pending.at[i], 4) != NULL;
+        is_worth = reply_is_one_of(r->pending.at[i], "}])>");
     is_worth |= n > MAX_PENDING_BYTES - CHUNK_BYTES;
     if (is_worth)
         r->n_tried = n;

@@ -31,7 +31,7 @@ static struct slice recipient_of(struct slice header)
     struct slice prefix = slice_of("functions.");
     size_t at = reply_find(header, "to="), n = 0;
     struct slice name = at < header.n ? reply_behind(header, at + 3) : slice_of("");
-    while (n < name.n && memchr(" \t\n<", name.at[n], 4) == NULL)
+    while (n < name.n && !reply_is_one_of(name.at[n], " \t\n<"))
         n++;
     name.n = n;
     if (slice_is(name, "assistant") || slice_is(name, "user") || slice_is(name, "all"))

@@ -67,6 +67,10 @@ json_t *reply_read_literal(struct slice text, const struct reply_literals *how, 
                            bool *is_short);
 
 // ---- For hooks (reply_block.c) ----
+static inline bool reply_is_one_of(char c, const char *set)
+{
+    return c != 0 && strchr(set, c) != NULL;
+}
 size_t reply_count_space(struct slice text);
 struct slice reply_behind(struct slice text, size_t n); // without its first n bytes
 struct slice reply_trim(struct slice text);

@@ -14,7 +14,7 @@ static bool read_values(struct reply_block *b, size_t *at, size_t *n_calls)
     for (;;) {
         size_t from = *at, n;
         bool is_short;
-        while (from < b->text.n && memchr(" \t\r\n,;", b->text.at[from], 6) != NULL)
+        while (from < b->text.n && reply_is_one_of(b->text.at[from], " \t\r\n,;"))
             from++;
         if (*n_calls == 0 && slice_starts_with(reply_behind(b->text, from), slice_of("```json")))
             from += 7; // as Command R writes it
@@ -23,7 +23,7 @@ static bool read_values(struct reply_block *b, size_t *at, size_t *n_calls)
         from += reply_count_space(reply_behind(b->text, from));
         if (*n_calls > 0)
             *at = from;
-        if (from == b->text.n || memchr("{[", b->text.at[from], 2) == NULL)
+        if (from == b->text.n || !reply_is_one_of(b->text.at[from], "{["))
             return from < b->text.n || b->at_end;
         json_t *value = reply_read_literal(reply_behind(b->text, from), &json, &n, &is_short);
         if (value == NULL)

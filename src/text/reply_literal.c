@@ -150,7 +150,7 @@ static json_t *read_number(struct reader *r)
     size_t n = 0;
     struct slice rest = reply_behind(r->text, r->at);
     char text[64], *end;
-    while (n < rest.n && memchr("+-.0123456789eE", rest.at[n], 15) != NULL)
+    while (n < rest.n && reply_is_one_of(rest.at[n], "+-.0123456789eE"))
         n++;
     if (n == rest.n)
         r->is_short = true; // more digits may come
@@ -183,7 +183,7 @@ static json_t *read_bare_text(struct reader *r)
 {
     struct slice rest = reply_behind(r->text, r->at);
     size_t n = 0;
-    while (n < rest.n && memchr(",}]", rest.at[n], 3) == NULL)
+    while (n < rest.n && !reply_is_one_of(rest.at[n], ",}]"))
         n++;
     if (n == rest.n)
         r->is_short = true;
@@ -249,7 +249,7 @@ static json_t *read_key(struct reader *r)
     }
     if (r->how->quote != NULL && takes(r, r->how->quote))
         return read_raw_text(r);
-    while (r->how->bare_keys && n < rest.n && memchr(":,{}", rest.at[n], 4) == NULL)
+    while (r->how->bare_keys && n < rest.n && !reply_is_one_of(rest.at[n], ":,{}"))
         n++;
     r->is_short |= r->how->bare_keys && n == rest.n;
     if (n == 0 || n == rest.n)
@@ -301,7 +301,7 @@ static json_t *read_value(struct reader *r)
         value = c == '{' ? read_object(r) : c == '[' ? read_list(r, ']') : read_text(r, c);
     } else if (r->how->quote != NULL && takes(r, r->how->quote)) {
         value = read_raw_text(r);
-    } else if (memchr("+-.0123456789", c, 13) != NULL) {
+    } else if (reply_is_one_of(c, "+-.0123456789")) {
         value = read_number(r);
     } else {
         size_t before = r->at;

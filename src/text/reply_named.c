@@ -84,7 +84,7 @@ enum reply_took reply_take_named(struct reply_block *b)
     struct slice name, id = slice_of(""), first = reply_behind(b->text, reply_count_space(b->text));
     size_t at, n;
     bool is_short;
-    if (first.n > 0 && memchr("[{", first.at[0], 2) != NULL) // an older way of the same family
+    if (first.n > 0 && reply_is_one_of(first.at[0], "[{")) // an older way of the same family
         return reply_take_json(b);
     if (!read_name(b->row->style, b->text, &name, &id, &at))
         return b->at_end ? REPLY_NONE : REPLY_WAIT;

@@ -33,7 +33,7 @@ static struct slice read_identifier(struct reader *r)
     skip_space(r);
     size_t from = r->at;
     while (r->at < r->text.n &&
-           (isalnum((unsigned char)r->text.at[r->at]) || memchr("_.-", r->text.at[r->at], 3) != NULL))
+           (isalnum((unsigned char)r->text.at[r->at]) || reply_is_one_of(r->text.at[r->at], "_.-")))
         r->at++;
     r->is_short |= r->at == r->text.n;
     return slice_make(r->text.at + from, r->at - from);

@@ -94,7 +94,7 @@ struct reply_spec reply_spec_of_go(const struct gotmpl *t, struct slice source)
 void reply_spec_see_prompt(struct reply_spec *s, struct slice prompt)
 {
     struct slice tag = slice_of(s->opening);
-    while (prompt.n > 0 && memchr(" \t\r\n", prompt.at[prompt.n - 1], 4) != NULL)
+    while (prompt.n > 0 && reply_is_one_of(prompt.at[prompt.n - 1], " \t\r\n"))
         prompt.n--;
     s->in_thinking =
         tag.n > 0 && prompt.n >= tag.n && memcmp(prompt.at + prompt.n - tag.n, tag.at, tag.n) == 0;

@@ -59,12 +59,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     unsigned flags = fuzz_take_choice(&rest, 256), step = fuzz_take_choice(&rest, 64) + 1;
     json_t *tools = flags & 1 ? json_parse(slice_of(tools_text), &err) : NULL;
     if (flags & 2) {
-        strcpy(spec.opening, "<think>");
-        strcpy(spec.closing, "</think>");
+        snprintf(spec.opening, sizeof spec.opening, "<think>");
+        snprintf(spec.closing, sizeof spec.closing, "</think>");
         spec.in_thinking = flags & 4;
     }
     if (spec.family == REPLY_GO_TAG)
-        strcpy(spec.tag, tags[(flags >> 4) % 3]);
+        snprintf(spec.tag, sizeof spec.tag, "%s", tags[(flags >> 4) % 3]);
     struct said whole = {.parts = STRBUF_INIT(1 << 24)}, cut = {.parts = STRBUF_INIT(1 << 24)};
     read_reply(&spec, tools, rest, rest.n + 1, &whole);
     read_reply(&spec, tools, rest, step, &cut);
