@@ -64,5 +64,5 @@ struct reply *reply_new(const struct reply_spec *s, json_t *tools, reply_part_fn
 void reply_free(struct reply *r); // takes NULL
 void reply_push(struct reply *r, struct slice text);
 void reply_finish(struct reply *r); // the answer is over: what was held back
-// Held back now: a beginning of thinking, calls or a tag that is not decided yet.
-bool reply_is_thinking(const struct reply *r); // also before the first text that is not blank
+// Nothing but thinking was said so far, or nothing at all that is not blank.
+bool reply_is_thinking(const struct reply *r);
