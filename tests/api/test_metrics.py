@@ -21,8 +21,8 @@ OF_NOW = {"drover_uptime_seconds", "drover_front_resident_bytes", "drover_memory
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, smollm_models):
-    """One slot, the model loaded."""
-    s = Server(tmp_path_factory.mktemp("metrics"), smollm_models, OLLAMA_NUM_PARALLEL="1")
+    """One slot, the model loaded; a step makes one token."""
+    s = Server(tmp_path_factory.mktemp("metrics"), smollm_models, OLLAMA_NUM_PARALLEL="1", DROVER_DRAFT_TOKENS="0")
     load(s)
     yield s
     assert s.stop() == 0, s.log.read_text()[-4000:]
