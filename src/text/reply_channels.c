@@ -3,6 +3,7 @@
 // for) and Functionary 3.2 (who it is for, on a line of its own).
 #include <string.h>
 
+#include "base/mem.h"
 #include "text/reply_internal.h"
 
 static const struct reply_literals json = {0};
@@ -39,12 +40,24 @@ static struct slice recipient_of(struct slice header)
     return slice_starts_with(name, prefix) ? reply_behind(name, prefix.n) : name;
 }
 
+// Where the header ends; if that has not come yet, the earliest place where it may: the length that a header
+// may have is then judged alike however the text is cut.
+static size_t end_of_header(struct slice text)
+{
+    static const char end[] = "<|message|>";
+    size_t at = reply_find(text, end);
+    for (size_t n = at < text.n ? 0 : MIN(text.n, sizeof end - 2); n > 0; n--)
+        if (memcmp(text.at + text.n - n, end, n) == 0)
+            return text.n - n;
+    return at;
+}
+
 // The beginning of a header, or what may become one.
 static bool may_be_header(struct slice text)
 {
     static const char *const words[] = {"analysis", "commentary", "final", "assistant", "<|channel|>", "to="};
     enum { MAX_HEADER_BYTES = 256 };
-    size_t end = reply_find(text, "<|message|>");
+    size_t end = end_of_header(text);
     text = reply_behind(text, reply_count_space(text));
     for (size_t i = 0; i < sizeof words / sizeof words[0] && end < MAX_HEADER_BYTES; i++)
         if (reply_is_prefix_of(text, words[i]) || slice_starts_with(text, slice_of(words[i])))
