@@ -282,7 +282,9 @@ struct jinja_value jinja_filter_unique(struct jinja_run *r, const struct jinja_c
 static struct jinja_args rest_args(const struct jinja_call *c, size_t from)
 {
     from = MIN(from, c->raw.n);
-    return (struct jinja_args){c->raw.at + from, c->raw.n - from, c->raw.keywords, c->raw.n_keywords};
+    // without arguments there is no array to step into
+    const struct jinja_value *at = from > 0 ? c->raw.at + from : c->raw.at;
+    return (struct jinja_args){at, c->raw.n - from, c->raw.keywords, c->raw.n_keywords};
 }
 
 // The row that the argument number i names; NULL after failing.
