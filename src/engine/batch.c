@@ -63,8 +63,7 @@ static uint32_t add_columns(struct engine *e, struct seq *s, uint32_t n)
     if (s->n_columns == 0)
         return 0;
     e->runs[b->n_runs++] = (struct decoder_run){s->pages, s->n_computed, s->first_column, s->n_columns};
-    s->wants_logits = s->n_columns == seq_n_left(s) && s->embedding == NULL;
-    if (s->wants_logits) {
+    if (s->n_columns == seq_n_left(s) && s->embedding == NULL) {
         s->logit_row = b->n_logits;
         e->sampled[e->n_sampled++] = s;
         e->logit_columns[b->n_logits++] = b->n_tokens - 1;
@@ -198,7 +197,6 @@ bool batch_compose(struct engine *e)
     {
         struct seq *s = LIST_OWNER(node, struct seq, node);
         s->n_columns = 0;
-        s->wants_logits = false;
         s->draft.n = 0;
     }
     uint32_t n_streams, n_draft = max_draft(e, &n_streams);

@@ -60,7 +60,6 @@ static int load_text(struct engine *e, const struct gguf *g, struct err *err)
     for (uint32_t id = 0; id < n_vocab; id++)
         if (id >= n_tokens || tokenizer_is_unused(e->tokenizer, id))
             e->banned[e->n_banned++] = id;
-    e->pieces = pieces_new(e->tokenizer);
     return 0;
 }
 
@@ -228,7 +227,7 @@ static int check_biases(const struct engine *e, struct seq *s)
 
 // What the answer must be, if the request says so. With tools and a format it may be calls, too, where the
 // family's can be written by a grammar.
-static int set_constraint(struct seq *s, const struct request *r)
+static int set_constraint(struct engine *e, struct seq *s, const struct request *r)
 {
     struct reply_forms forms;
     reply_forms_of(&forms, &s->reply);
@@ -250,6 +249,8 @@ static int set_constraint(struct seq *s, const struct request *r)
     if (constraint_new(&s->constraint, &spec, &s->error) != 0)
         return err_prefix(&s->error, r->must_call ? "tools" : "invalid format");
     s->matcher = matcher_new(constraint_grammar(s->constraint));
+    if (e->pieces == NULL)
+        e->pieces = pieces_new(e->tokenizer);
     return 0;
 }
 
@@ -276,7 +277,7 @@ void engine_submit(struct engine *e, const struct request *r)
     s->n_truncated = prompt.n_truncated;
     s->reply = prompt.reply;
     s->n_prompt = (uint32_t)s->tokens.n;
-    if (check_biases(e, s) != 0 || set_constraint(s, r) != 0)
+    if (check_biases(e, s) != 0 || set_constraint(e, s, r) != 0)
         return;
     if (r->n_replay_ids + s->tokens.n > s->limit)
         err_set(&s->error, ERR_INTERNAL, "the replayed answer does not fit the context");

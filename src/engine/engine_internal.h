@@ -51,7 +51,7 @@ struct engine {
     struct template_traits traits;  // of `template`
     struct reply_spec reply;        // of `template`
     uint32_t *banned, n_banned;     // padding entries of the vocabulary
-    struct pieces *pieces;          // its tokens, for masks of grammars
+    struct pieces *pieces;          // its tokens, for masks of grammars; NULL until the first constraint
     struct list seqs;               // in order of admission
     uint32_t n_seqs;
     struct list embeddings;

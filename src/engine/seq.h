@@ -47,8 +47,8 @@ struct seq {
     struct matcher *matcher;            // where the answer stands in it
     int64_t started_ns, first_token_ns; // 0: not yet
     // of the step being made
-    uint32_t n_columns, first_column, logit_row;
-    bool wants_logits;  // logit_row and one row for each draft token behind it
+    uint32_t n_columns, first_column;
+    uint32_t logit_row; // and one row for each draft token behind it
     struct draft draft; // behind the last token, of the step being made
     struct sample sample;
 };
