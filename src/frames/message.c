@@ -234,6 +234,14 @@ int failure_decode(struct err *failure, const void *bytes, size_t n, struct err 
     return whole(&c, "failure", err);
 }
 
+int failure_take(const void *bytes, size_t n, struct err *err)
+{
+    struct err failure = {0};
+    if (failure_decode(&failure, bytes, n, err) != 0)
+        return -1;
+    return err_set(err, failure.code, "%s", failure.message);
+}
+
 void cancel_encode(uint64_t request_id, struct strbuf *out)
 {
     pack_u64(out, request_id);

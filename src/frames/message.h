@@ -134,5 +134,7 @@ void convert_state_encode(const struct convert_state *s, struct strbuf *out);
 int convert_state_decode(struct convert_state *s, const void *bytes, size_t n, struct err *err);
 void failure_encode(const struct err *failure, struct strbuf *out);
 int failure_decode(struct err *failure, const void *bytes, size_t n, struct err *err);
+int failure_take(const void *bytes, size_t n,
+                 struct err *err); // the failure, or why it cannot be read, as err; -1
 void cancel_encode(uint64_t request_id, struct strbuf *out);
 int cancel_decode(uint64_t *request_id, const void *bytes, size_t n, struct err *err);

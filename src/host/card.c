@@ -35,7 +35,6 @@ static int ask(struct wire *w, bool verbose, struct err *err)
 // 1: the answer is there.
 static int take(const struct wire_message *m, char **json, struct err *err)
 {
-    struct err failure = {0};
     switch (m->type) {
     case FRAME_HELLO:
         return hello_decode(m->bytes, m->n, err);
@@ -43,9 +42,7 @@ static int take(const struct wire_message *m, char **json, struct err *err)
         *json = xstrndup(m->bytes, m->n);
         return 1;
     case FRAME_FAILED:
-        if (failure_decode(&failure, m->bytes, m->n, err) != 0)
-            return -1;
-        return err_set(err, failure.code, "%s", failure.message);
+        return failure_take(m->bytes, m->n, err);
     default:
         return err_set(err, ERR_INTERNAL, "unexpected message %u from the reader of model files", m->type);
     }

@@ -64,7 +64,6 @@ static int on_state(const struct host_conversion *c, const struct wire_message *
 // 1: the end.
 static int take(const struct host_conversion *c, const struct wire_message *m, struct err *err)
 {
-    struct err failure = {0};
     switch (m->type) {
     case FRAME_HELLO:
         return hello_decode(m->bytes, m->n, err);
@@ -75,9 +74,7 @@ static int take(const struct host_conversion *c, const struct wire_message *m, s
     case FRAME_DONE:
         return 1;
     case FRAME_FAILED:
-        if (failure_decode(&failure, m->bytes, m->n, err) != 0)
-            return -1;
-        return err_set(err, failure.code, "%s", failure.message);
+        return failure_take(m->bytes, m->n, err);
     default:
         return err_set(err, ERR_INTERNAL, "unexpected message %u from the converter of model files", m->type);
     }

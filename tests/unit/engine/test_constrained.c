@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Answers held to a schema, through the engine's door and with a tiny model that knows nothing: they fit, are
-// the same alone, beside others, with guesses and after a replay; and the tokens of a mask are exactly those
+// the same alone, beside others, with drafts and after a replay; and the tokens of a mask are exactly those
 // that may come.
-#include "../model/session.h"
+#include "tiny.h"
 
 #include "base/utf8.h"
-#include "engine/engine_internal.h"
 
 enum { MAX_STREAMS = 16, MAX_IDS = 1024 };
 
@@ -32,19 +31,8 @@ struct world {
 
 static void open_world(struct world *w, uint32_t n_slots)
 {
-    int fd = open_gz(TEST_DATA "/tiny/llama.gguf.gz");
-    struct err err = {0};
     memset(w, 0, sizeof *w);
-    if (gguf_open(&w->gguf, fd, &err) != 0)
-        fail_msg("%s", err.message);
-    struct engine_options o = {.n_threads = 2,
-                               .kv_type = KV_F16,
-                               .level = cpu_best_level(),
-                               .n_slots = n_slots,
-                               .pool_tokens = n_slots * 256};
-    if (engine_open(&w->engine, w->gguf, &o, NULL, NULL, &err) != 0)
-        fail_msg("%s", err.message);
-    close(fd);
+    open_tiny(TEST_DATA "/tiny/llama.gguf.gz", n_slots, n_slots * 256, &w->gguf, &w->engine);
     for (int i = 0; i < MAX_STREAMS; i++)
         strbuf_init(&w->streams[i].text, 1 << 20);
 }
@@ -198,7 +186,7 @@ static void a_replayed_answer_goes_on_with_the_same_tokens(void **state)
     close_world(&alone);
 }
 
-static void guesses_change_no_answer(void **state)
+static void drafts_change_no_answer(void **state)
 {
     static struct world w;
     struct stream with, *without;
@@ -273,7 +261,7 @@ int main(void)
         cmocka_unit_test(answers_fit_and_end_by_themselves),
         cmocka_unit_test(answers_are_the_same_alone_and_beside_others),
         cmocka_unit_test(a_replayed_answer_goes_on_with_the_same_tokens),
-        cmocka_unit_test(guesses_change_no_answer),
+        cmocka_unit_test(drafts_change_no_answer),
         cmocka_unit_test(what_cannot_be_held_to_fails_alone),
         cmocka_unit_test(a_mask_has_what_may_come_and_nothing_else),
     };

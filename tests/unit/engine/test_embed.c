@@ -2,9 +2,7 @@
 // Vectors of texts through the engine's door, with tiny models: they are the hidden states of the forward
 // pass, pooled as the model says, and their bits depend neither on what runs beside them, nor on the cuts
 // into steps, nor on pages lost on the way.
-#include "../model/session.h"
-
-#include "engine/engine_internal.h"
+#include "tiny.h"
 
 enum { MAX_INPUTS = 200, MAX_EMBD = 512, EMBED_ID = 1 };
 
@@ -19,19 +17,8 @@ struct world {
 
 static void open_world(struct world *w, const char *file, uint32_t n_slots, uint32_t pool_tokens)
 {
-    int fd = open_gz(file);
-    struct err err = {0};
     memset(w, 0, sizeof *w);
-    if (gguf_open(&w->gguf, fd, &err) != 0)
-        fail_msg("%s", err.message);
-    struct engine_options o = {.n_threads = 2,
-                               .kv_type = KV_F16,
-                               .level = cpu_best_level(),
-                               .n_slots = n_slots,
-                               .pool_tokens = pool_tokens};
-    if (engine_open(&w->engine, w->gguf, &o, NULL, NULL, &err) != 0)
-        fail_msg("%s", err.message);
-    close(fd);
+    open_tiny(file, n_slots, pool_tokens, &w->gguf, &w->engine);
 }
 
 static void close_world(struct world *w)

@@ -2,9 +2,7 @@
 // The engine through its door, with a tiny model: what a request's stream is does not depend on what runs
 // beside it; prefixes are shared; sequences that lose their pages go on; stop strings, limits, errors,
 // replay.
-#include "../model/session.h"
-
-#include "engine/engine_internal.h"
+#include "tiny.h"
 
 enum { MAX_STREAMS = 64 };
 
@@ -26,19 +24,8 @@ struct world {
 
 static void open_world(struct world *w, uint32_t n_slots, uint32_t pool_tokens)
 {
-    int fd = open_gz(TEST_DATA "/tiny/llama.gguf.gz");
-    struct err err = {0};
     memset(w, 0, sizeof *w);
-    if (gguf_open(&w->gguf, fd, &err) != 0)
-        fail_msg("%s", err.message);
-    struct engine_options o = {.n_threads = 2,
-                               .kv_type = KV_F16,
-                               .level = cpu_best_level(),
-                               .n_slots = n_slots,
-                               .pool_tokens = pool_tokens};
-    if (engine_open(&w->engine, w->gguf, &o, NULL, NULL, &err) != 0)
-        fail_msg("%s", err.message);
-    close(fd);
+    open_tiny(TEST_DATA "/tiny/llama.gguf.gz", n_slots, pool_tokens, &w->gguf, &w->engine);
     for (int i = 0; i < MAX_STREAMS; i++)
         strbuf_init(&w->streams[i].text, 1 << 20);
 }

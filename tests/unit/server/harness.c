@@ -153,6 +153,18 @@ int harness_teardown(void **state)
     return rc;
 }
 
+int harness_reset(void **state)
+{
+    struct fake_script s = FAKE_SCRIPT_DEFAULT;
+    fake_host_set(((struct harness *)*state)->host, &s);
+    return 0;
+}
+
+const struct request *last_request(void **state)
+{
+    return &fake_host_last(((struct harness *)*state)->host)->request;
+}
+
 static int connect_to(struct harness *h)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(http_server_port(h->http))};

@@ -26,6 +26,9 @@ struct harness {
 //   bertie    family bert
 int harness_setup(void **state);
 int harness_teardown(void **state);
+int harness_reset(void **state); // setup of one test: the host does again what FAKE_SCRIPT_DEFAULT says
+// What the host was asked last.
+const struct request *last_request(void **state);
 
 struct reply {
     int status;

@@ -43,11 +43,6 @@ static void expect_error(struct reply r, int status, const char *type, const cha
     reply_fini(&r);
 }
 
-static const struct request *last_request(void **state)
-{
-    return &fake_host_last(((struct harness *)*state)->host)->request;
-}
-
 static void it_answers_whole(void **state)
 {
     struct reply r = post(*state, PATH, "{" ASK "}");
@@ -455,16 +450,9 @@ static void errors_have_a_type_for_their_status(void **state)
     reply_fini(&r);
 }
 
-static int reset(void **state)
-{
-    struct fake_script s = FAKE_SCRIPT_DEFAULT;
-    fake_host_set(((struct harness *)*state)->host, &s);
-    return 0;
-}
-
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup(f, reset)
+#define T(f) cmocka_unit_test_setup(f, harness_reset)
     const struct CMUnitTest tests[] = {
         T(it_answers_whole),
         T(it_streams_events),

@@ -283,11 +283,6 @@ static void bad_bodies_are_refused(void **state)
     reply_fini(&r);
 }
 
-static const struct request *last_request(void **state)
-{
-    return &fake_host_last(((struct harness *)*state)->host)->request;
-}
-
 static void templates_travel_with_their_language(void **state)
 {
     struct reply r = post(*state, "/api/generate",
@@ -487,16 +482,9 @@ static void a_full_queue_says_when_to_come_back(void **state)
     free(depth);
 }
 
-static int reset(void **state)
-{
-    struct fake_script s = FAKE_SCRIPT_DEFAULT;
-    fake_host_set(((struct harness *)*state)->host, &s);
-    return 0;
-}
-
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup(f, reset)
+#define T(f) cmocka_unit_test_setup(f, harness_reset)
     const struct CMUnitTest tests[] = {
         T(generate_streams),
         T(generate_answers_whole),

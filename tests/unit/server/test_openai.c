@@ -463,16 +463,9 @@ static void models_are_listed(void **state)
                  "model 'nope' not found");
 }
 
-static int reset(void **state)
-{
-    struct fake_script s = FAKE_SCRIPT_DEFAULT;
-    fake_host_set(((struct harness *)*state)->host, &s);
-    return 0;
-}
-
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup(f, reset)
+#define T(f) cmocka_unit_test_setup(f, harness_reset)
     const struct CMUnitTest tests[] = {
         T(chat_answers_whole),
         T(chat_streams_events),

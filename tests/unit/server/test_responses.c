@@ -31,11 +31,6 @@ static void expect_error(struct reply r, int status, const char *message)
     reply_fini(&r);
 }
 
-static const struct request *last_request(void **state)
-{
-    return &fake_host_last(((struct harness *)*state)->host)->request;
-}
-
 static const char whole_keys[] =
     "id,object,created_at,completed_at,status,incomplete_details,model,previous_response_id,instructions,"
     "output,error,tools,tool_choice,truncation,parallel_tool_calls,text,top_p,presence_penalty,frequency_"
@@ -382,16 +377,9 @@ static void errors_amid_a_stream_are_an_event(void **state)
     reply_fini(&r);
 }
 
-static int reset(void **state)
-{
-    struct fake_script s = FAKE_SCRIPT_DEFAULT;
-    fake_host_set(((struct harness *)*state)->host, &s);
-    return 0;
-}
-
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup(f, reset)
+#define T(f) cmocka_unit_test_setup(f, harness_reset)
     const struct CMUnitTest tests[] = {
         T(it_answers_whole),
         T(it_streams_numbered_events),

@@ -236,16 +236,9 @@ static void a_draining_server_says_so(void **state)
     atomic_store(&h->app.is_draining, false);
 }
 
-static int reset(void **state)
-{
-    struct fake_script s = FAKE_SCRIPT_DEFAULT;
-    fake_host_set(((struct harness *)*state)->host, &s);
-    return 0;
-}
-
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup(f, reset)
+#define T(f) cmocka_unit_test_setup(f, harness_reset)
     const struct CMUnitTest tests[] = {
         T(paths_and_methods),
         T(hosts_and_origins),
