@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "engine/engine_internal.h"
@@ -19,11 +18,10 @@
 static int load_tool_template(struct engine *e, const struct gguf *g, struct err *err)
 {
     struct slice source = slice_make("", 0);
-    struct err why = {0};
     if (vocab_chat_template(g, "tool_use", &source, err) != 0)
         return -1;
-    if (source.n > 0 && template_new(&e->tool_template, source, &why) != 0)
-        return err_set(err, why.code, "the model's chat template for tools: %s", why.message);
+    if (source.n > 0 && template_new(&e->tool_template, source, err) != 0)
+        return err_prefix(err, "the model's chat template for tools");
     if (source.n > 0) {
         struct template_traits traits = traits_of_jinja(source);
         e->traits.takes_tools |= traits.takes_tools;
@@ -42,14 +40,8 @@ static int load_text(struct engine *e, const struct gguf *g, struct err *err)
         return -1;
     e->traits = traits_of_jinja(source);
     e->reply = reply_spec_of_jinja(source);
-    if (source.n > 0) {
-        struct err why = {0};
-        if (template_new(&e->template, source, &why) != 0) {
-            // The model is still of use with raw prompts; chats get the reason.
-            log_warn("engine", "chat template: %s", why.message);
-            return err_set(err, why.code, "the model's chat template: %s", why.message);
-        }
-    }
+    if (source.n > 0 && template_new(&e->template, source, err) != 0)
+        return err_prefix(err, "the model's chat template");
     if (load_tool_template(e, g, err) != 0)
         return -1;
     uint32_t n_vocab = e->weights.h.n_vocab, n_tokens = tokenizer_n_tokens(e->tokenizer);
@@ -230,6 +222,8 @@ static int check_biases(const struct engine *e, struct seq *s)
 static int set_constraint(struct engine *e, struct seq *s, const struct request *r)
 {
     struct reply_forms forms;
+    if (r->format_json == NULL && !r->must_call)
+        return 0;
     reply_forms_of(&forms, &s->reply);
     struct constraint_spec spec = {.format = slice_of(r->must_call ? NULL : r->format_json),
                                    .forms = forms.forms,
@@ -242,8 +236,6 @@ static int set_constraint(struct engine *e, struct seq *s, const struct request 
                                    .after_thinking = forms.after_thinking,
                                    .in_thinking = s->reply.in_thinking,
                                    .before_content = forms.before_content};
-    if (r->format_json == NULL && !r->must_call)
-        return 0;
     if (r->must_call && spec.n_forms == 0)
         return err_set(&s->error, ERR_INVALID, "a call of a tool cannot be required of this model");
     if (constraint_new(&s->constraint, &spec, &s->error) != 0)
