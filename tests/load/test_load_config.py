@@ -140,7 +140,7 @@ def test_a_smaller_memory_limit_unloads_idle_models_and_cuts_no_stream(configure
         assert runner_of(server) == pid and model_of(server)["running"] == 1
     assert running.finish().text
     until(lambda: runner_of(server) is None, "it is unloaded when idle")
-    assert scrape(server).get_one("drover_model_evictions_total", model="smollm2:latest", reason="limit") == 1
+    until(lambda: scrape(server).get_one("drover_model_evictions_total", model="smollm2:latest", reason="limit") == 1, "it is counted")
     reply = server.post("/api/generate", count_on(N))
     assert reply.status == 500 and "available (0.05 GiB)" in reply.text
     server.reload("memory_limit = 1GiB\n")
