@@ -139,8 +139,8 @@ def wait_log(server, event, name):
     return until(lambda: next((line for e, n, line in log_events(server) if (e, n) == (event, name)), None), "%s %s" % (event, name))
 
 
-def load(server):
-    reply = server.post("/api/generate", {"model": MODEL})
+def load(server, model=MODEL):
+    reply = server.post("/api/generate", {"model": model})
     assert reply.status == 200 and json.loads(reply.text)["done_reason"] == "load", reply.text
 
 
@@ -176,13 +176,25 @@ def runner_of(server):
     return next(iter(runners_of(server)), None)
 
 
+def stands_still(pid):
+    """Whether each thread of the process is stopped, or the process gone."""
+    with contextlib.suppress(OSError):
+        for thread in os.listdir("/proc/%d/task" % pid):
+            with open("/proc/%d/task/%s/stat" % (pid, thread), encoding="ascii", errors="replace") as f:
+                if f.read().rsplit(")", 1)[1].split()[0] not in "TtZX":
+                    return False
+    return True
+
+
 @contextlib.contextmanager
 def held_runners(server):
     """Inside, the runners of now compute nothing: what runs, waits or loads stays as it is, however slow or quick the machine."""
     pids = until(lambda: runners_of(server), "a runner")
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+            until(lambda pid=pid: stands_still(pid), "process %d is stopped" % pid)
         yield pids
     finally:
         for pid in pids:
@@ -211,3 +223,26 @@ def held_while_loading(server, *first):
         server.post("/api/generate", {"model": MODEL, "keep_alive": 0})
         until(lambda: runner_of(server) is None, "the model is unloaded")
     raise AssertionError("the model loads too quickly to be stopped meanwhile")
+
+
+def is_open(server, name):
+    """Whether the request of that name has not ended."""
+    reply = server.call("GET", "/api/requests/" + name)
+    return reply.status == 200 and json.loads(reply.text)["state"] != "ended"
+
+
+@contextlib.contextmanager
+def held_amid(server, path, body, begin, name="amid"):
+    """A request that is under way and stays so inside: (client, runner). begin(client) returns once it has begun; if it has ended before the runner was stopped
+    it is asked anew, so its name is client.name."""
+    for i in range(100):
+        client = Client(server, path, body, "%s-%d" % (name, i))
+        begin(client)
+        with held(server) as pid:
+            for _ in range(2):  # an answer of the host's thread: it has read what the runner had said before; the first may have been on its way
+                assert server.post("/api/generate", {"model": body["model"]}).status == 200
+            if is_open(server, client.name):
+                yield client, pid
+                return
+        client.leave()
+    raise AssertionError("the request ends too quickly to be stopped meanwhile")

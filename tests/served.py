@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -22,10 +23,23 @@ SMOLLM = CACHE / "smollm2-135m-instruct-q4_1.gguf"
 TINY_BLOB = "sha256-10a125641738227b3df10ab02e7136af9e1a998ab95735bbef7845162c55baaa"
 
 
+def first_port_of_clients():
+    """From here on the kernel gives ports to whoever connects."""
+    with contextlib.suppress(OSError, ValueError):
+        first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        if first > 12000:
+            return first
+    return 32768
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that stays free until it is bound: no client is given it, and nobody draws it twice."""
+    draw = random.SystemRandom()
+    while True:
+        port = draw.randrange(10500, first_port_of_clients())
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 def clean_env(home, **more):
@@ -40,17 +54,27 @@ class Server:
         self.port = free_port()
         self.url = "http://127.0.0.1:%d" % self.port
         self.log = pathlib.Path(home) / "serve.log"
-        self.env = clean_env(home, OLLAMA_MODELS=str(store), OLLAMA_HOST="%s:%d" % (host, self.port), **env)
+        patient = {"DROVER_STALL_TIMEOUT": "1h"}  # a runner that a test or the machine holds still does not hang
+        self.env = clean_env(home, OLLAMA_MODELS=str(store), OLLAMA_HOST="%s:%d" % (host, self.port), **{**patient, **env})
         with open(self.log, "ab") as log:
+            self.log_from = log.tell()  # another one may have written before
             self.process = subprocess.Popen([PROGRAM, "serve", *args], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.wait()
 
+    def answers(self):
+        return self.call("GET", "/api/version").status == 200
+
+    def said(self):
+        """The log of this server."""
+        return self.log.read_bytes()[self.log_from:].decode()
+
     def wait(self):
-        for _ in range(600):
+        """Until it answers and has said where, which it does a moment later."""
+        for _ in range(6000):
             if self.process.poll() is not None:
                 raise AssertionError("drover serve ended: " + self.log.read_text())
             with contextlib.suppress(OSError):
-                if self.call("GET", "/api/version").status == 200:
+                if self.answers() and "listening url=" in self.said():
                     return
             time.sleep(0.05)
         raise AssertionError("drover serve does not answer: " + self.log.read_text())
@@ -78,7 +102,7 @@ class Server:
         return sum(m["running"] + m["queued"] for m in models)
 
     def wait_idle(self):
-        for _ in range(1200):
+        for _ in range(6000):
             if self.running() == 0:
                 return
             time.sleep(0.05)
@@ -88,11 +112,26 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(60)
+                self.process.wait(300)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
         return self.process.returncode
+
+
+def in_time(attempt):
+    """What attempt() gives, once this side was quick: a server whose clock runs for a second has not had to wait for it."""
+    for _ in range(1000):
+        start = time.monotonic()
+        try:
+            got, error = attempt(), None
+        except OSError as e:  # closed by a server that waited in vain
+            got, error = None, e
+        if time.monotonic() - start < 0.4:
+            if error:
+                raise error
+            return got
+    raise AssertionError("this machine is never quick enough")
 
 
 def tiny_store(path):

@@ -49,7 +49,7 @@ import threading
 
 import pytest
 
-from crowd import Client, count_on, load, until, wait_counts
+from crowd import Client, count_on, held, load, until, wait_counts
 from served import CACHE, ROOT, Server, import_model
 
 GREEDY = {"temperature": 0, "seed": 123}
@@ -275,11 +275,13 @@ def test_three_clients_of_three_models_where_two_fit(three):
 def test_vectors_beside_a_long_answer_queue_up_to_the_limit(start, smollm_models):
     server = start(smollm_models, OLLAMA_NUM_PARALLEL="1", OLLAMA_MAX_QUEUE="16")
     load(server)
-    talker = Client(server, "/api/generate", count_on())
+    with held(server):
+        talker = Client(server, "/api/generate", count_on())
+        wait_counts(server, 1, 0)
+        clients = [Client(server, "/api/embed", {"model": "smollm2", "input": "text %d" % i}) for i in range(26)]
+        wait_counts(server, 1, 16)
+        until(lambda: server.call("GET", "/api/requests").text.count('"outcome":"refused"') == 10, "ten are refused")
     assert talker.read_line()
-    clients = [Client(server, "/api/embed", {"model": "smollm2", "input": "text %d" % i}) for i in range(26)]
-    wait_counts(server, 1, 16)
-    until(lambda: server.call("GET", "/api/requests").text.count('"outcome":"refused"') == 10, "ten are refused")
     talker.leave()
     replies = [(c.reply().status, json.loads(c.reply().read())) for c in clients]
     assert sorted(status for status, _ in replies) == [200] * 16 + [503] * 10

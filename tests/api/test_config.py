@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from crowd import until
 from served import PROGRAM, clean_env, free_port, tiny_store
 
 
@@ -93,13 +94,13 @@ def test_a_configured_file_that_is_missing_is_an_error(tmp_path):
 
 def test_preload_loads_at_start(start, smollm_models, conf):
     server = start(smollm_models, DROVER_CONFIG=conf("[model SmolLM2]\npreload = yes\n[model nowhere]\npreload = yes\n"))
-    for _ in range(600):
-        models = json.loads(server.call("GET", "/api/ps").text)["models"]
-        if models and models[0]["state"] == "ready":
-            break
-        time.sleep(0.05)
-    assert [m["name"] for m in models] == ["smollm2:latest"]
-    assert 'model not preloaded model=nowhere:latest error=\\"model \'nowhere:latest\' not found\\"' in server.log.read_text()
+
+    def models():
+        return json.loads(server.call("GET", "/api/ps").text)["models"]
+
+    until(lambda: models() and models()[0]["state"] == "ready", "it is loaded")
+    assert [m["name"] for m in models()] == ["smollm2:latest"]
+    until(lambda: 'model not preloaded model=nowhere:latest error=\\"model \'nowhere:latest\' not found\\"' in server.log.read_text(), "the other is told")
 
 
 def test_articles_own_lines_run_as_written(start, smollm_models, tmp_path):

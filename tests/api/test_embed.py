@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+from crowd import until
+
 MODEL = "smollm2"
 
 
@@ -74,6 +76,7 @@ def test_vectors_are_the_same_bits_under_load(smollm):
     threads = [threading.Thread(target=chat, args=(i,)) for i in range(2)]
     for t in threads:
         t.start()
+    until(lambda: len(answers) > 1, "others are served")
     try:
         together = embed(smollm, input=texts)["embeddings"]
     finally:
@@ -86,9 +89,7 @@ def test_vectors_are_the_same_bits_under_load(smollm):
 def test_a_client_that_leaves_frees_its_slot(smollm):
     connection = smollm.connect()
     connection.request("POST", "/api/embed", json.dumps({"model": MODEL, "input": ["many words " * 200] * 300}))
-    for _ in range(200):
-        if smollm.running():
-            break
+    until(smollm.running, "it runs")
     connection.close()
     smollm.wait_idle()
 

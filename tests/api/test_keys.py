@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from crowd import until
 from served import PROGRAM, Server, clean_env, free_port, tiny_store
 
 ASK = {"model": "plain", "prompt": "Hi", "stream": False, "options": {"num_predict": 3, "seed": 1}}
@@ -22,7 +23,7 @@ MANAGEMENT = [("POST", "/api/pull", {"model": "127.0.0.1:1/x/y", "stream": False
 
 
 def drover(home, *args, **env):
-    return subprocess.run([PROGRAM, *args], env=clean_env(home, **env), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([PROGRAM, *args], env=clean_env(home, **env), capture_output=True, text=True, timeout=300, check=False)
 
 
 def new_key(home, file, *args):
@@ -39,16 +40,8 @@ class Keyed(Server):
     def call(self, method, path, body=None, headers=None):
         return super().call(method, path, body, getattr(self, "headers", None) if headers is None else headers)
 
-    def wait(self):
-        for _ in range(600):
-            assert self.process.poll() is None, self.log.read_text()
-            try:
-                if self.call("GET", "/health").status == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise AssertionError(self.log.read_text())
+    def answers(self):
+        return self.call("GET", "/health").status == 200
 
 
 @pytest.fixture
@@ -71,11 +64,7 @@ def keyed(tmp_path):
 
 
 def wait_for_log(server, text, n=1):
-    for _ in range(1200):
-        if server.log.read_text().count(text) >= n:
-            return
-        time.sleep(0.05)
-    raise AssertionError(server.log.read_text()[-4000:])
+    until(lambda: server.log.read_text().count(text) >= n, text)
 
 
 def test_key_new_shows_the_key_once_and_a_line_with_its_hash(tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+from crowd import until
 from served import PROGRAM, clean_env, tiny_store
 
 
@@ -91,14 +92,6 @@ def age(path):
     os.utime(path, (time.time() - 7200, time.time() - 7200))
 
 
-def wait_for(what):
-    for _ in range(600):
-        if what():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never happened")
-
-
 def test_what_is_old_and_unused_goes_at_start(tmp_path, start):
     store = tiny_store(tmp_path / "store")
     for p in (store / "blobs").iterdir():
@@ -113,7 +106,7 @@ def test_what_is_old_and_unused_goes_at_start(tmp_path, start):
     server = start(store, OLLAMA_NOPRUNE="1")
     assert server.stop() == 0 and old.exists()
     start(store)
-    wait_for(lambda: not old.exists() and not partial.exists())
+    until(lambda: not old.exists() and not partial.exists(), "what is old goes")
     assert young.exists() and kept & referenced(store) <= blobs(store)
 
 
@@ -171,9 +164,9 @@ def test_two_servers_on_one_store_do_no_harm(tmp_path, start):
     for t in [*threads, pruner]:
         t.start()
     for t in threads:
-        t.join(120)
+        t.join(600)
     stop.set()
-    pruner.join(60)
+    pruner.join(600)
     assert not failures, failures[:5]
     for name in referenced(store):
         data = (store / "blobs" / name).read_bytes()

@@ -80,7 +80,7 @@ def test_the_server_answers_as_the_file_says(server, method, path):
     @hypothesis.given(case=operation.as_strategy())
     def ask(case):
         tame(case)
-        reply = case.call(base_url=server.url, timeout=60)
+        reply = case.call(base_url=server.url, timeout=300)
         case.validate_response(reply, checks=checks)
         assert reply.status_code < 500 or reply.status_code in (501, 503) or refuses_as_documented(case, reply), reply.text
 

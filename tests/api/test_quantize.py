@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """/api/create with `quantize`: the types, the steps that are told, what is refused, and that a client that leaves leaves nothing."""
+import contextlib
 import json
 import os
 import signal
 import subprocess
-import time
 
 import numpy as np
 import pytest
 
 import checkpoints
+from crowd import children_of, runners_of, stands_still, until
 from served import PROGRAM, Server, clean_env
 
 
@@ -90,62 +91,67 @@ def test_what_is_refused(tiny, body, text):
     assert tiny.post("/api/show", {"model": "x"}).status == 404
 
 
-def children(pid):
-    """The processes that a process has started."""
-    found = []
-    for entry in os.listdir("/proc"):
+IN_PIPES = 16 << 20  # more than a converter can have made that nobody has read
+
+
+@contextlib.contextmanager
+def held_conversion(server):
+    """A long quantisation as a stream, under way, its process held so that it stays so inside: (connection, reply, process)."""
+    for _ in range(20):
+        idle = set(runners_of(server))
+        connection = server.connect()
+        connection.request("POST", "/api/create", json.dumps({"model": "cut", "from": "f16", "quantize": "Q5_K_M"}))
+        reply = connection.getresponse()
+        line = {}
+        while line.get("completed", 0) == 0:
+            line = json.loads(reply.readline())
+        found = set(runners_of(server)) - idle
         try:
-            if entry.isdigit() and int(open("/proc/%s/stat" % entry).read().rsplit(")", 1)[1].split()[1]) == pid:
-                found.append(int(entry))
-        except OSError:
-            pass
-    return found
+            for pid in found:
+                os.kill(pid, signal.SIGSTOP)
+                until(lambda pid=pid: stands_still(pid), "process %d is stopped" % pid)
+            written = [os.path.getsize(path) for path in unfinished(server.env["OLLAMA_MODELS"])]
+            if len(found) == 1 and len(written) == 1 and written[0] < line["total"] - IN_PIPES:
+                yield connection, reply, found.pop()
+                return
+        finally:
+            for pid in set(runners_of(server)) - idle:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        reply.read()
+        connection.close()
+        assert server.call("DELETE", "/api/delete", {"model": "cut"}).status == 200
+    raise AssertionError("the conversion ends too quickly to be stopped meanwhile")
 
 
-def wait_for(condition):
-    for _ in range(2400):
-        if condition():
-            return
-        time.sleep(0.025)
-    raise AssertionError("did not come")
-
-
-def begin(server):
-    """A long quantisation as a stream, read until it is under way."""
-    connection = server.connect()
-    connection.request("POST", "/api/create", json.dumps({"model": "cut", "from": "f16", "quantize": "Q5_K_M"}))
-    reply = connection.getresponse()
-    line = {}
-    while line.get("completed", 0) == 0:
-        line = json.loads(reply.readline())
-    assert line["completed"] < line["total"]
-    return connection, reply
+def unfinished(store):
+    """Files of blobs that have no blob's name yet."""
+    blobs = os.path.join(store, "blobs")
+    return [os.path.join(blobs, name) for name in os.listdir(blobs) if len(name) != 71]
 
 
 def test_a_client_that_leaves_leaves_nothing(floats, tmp_path):
     blobs = floats.env["OLLAMA_MODELS"] + "/blobs"
     before = sorted(os.listdir(blobs))
-    connection, reply = begin(floats)
-    assert len(os.listdir(blobs)) == len(before) + 1  # the unfinished file
-    converters = children(floats.process.pid)
-    reply.close()
-    connection.close()
-    wait_for(lambda: sorted(os.listdir(blobs)) == before)
-    wait_for(lambda: not set(children(floats.process.pid)) & set(converters) or len(converters) > 1)
+    with held_conversion(floats) as (connection, reply, converter):
+        assert len(os.listdir(blobs)) == len(before) + 1  # the unfinished file
+        reply.close()
+        connection.close()
+        until(lambda: sorted(os.listdir(blobs)) == before, "the file is gone")
+        until(lambda: converter not in children_of(floats), "the process is gone")
     assert floats.post("/api/show", {"model": "cut"}).status == 404
 
 
 def test_a_converter_that_dies_leaves_nothing(floats):
     floats.post("/api/generate", {"model": "f16", "keep_alive": 0})
     blobs = floats.env["OLLAMA_MODELS"] + "/blobs"
-    before, idle = sorted(os.listdir(blobs)), set(children(floats.process.pid))
-    connection, reply = begin(floats)
-    for child in set(children(floats.process.pid)) - idle:
-        os.kill(child, signal.SIGKILL)
+    before = sorted(os.listdir(blobs))
+    with held_conversion(floats) as (connection, reply, converter):
+        os.kill(converter, signal.SIGKILL)
     lines = reply.read().decode().splitlines()
     assert json.loads(lines[-1]) == {"error": "the converter of model files has unexpectedly stopped"}
     connection.close()
-    wait_for(lambda: sorted(os.listdir(blobs)) == before)
+    until(lambda: sorted(os.listdir(blobs)) == before, "the file is gone")
     assert floats.post("/api/show", {"model": "cut"}).status == 404
 
 
@@ -155,10 +161,11 @@ def test_kill_in_the_middle_leaves_what_the_next_prune_takes(floats, tmp_path):
     try:
         (tmp_path / "Modelfile").write_text("FROM %s\n" % floats.file)
         subprocess.run([PROGRAM, "create", "f16", "-f", str(tmp_path / "Modelfile")], env=server.env, capture_output=True, check=True)
-        connection, _ = begin(server)
-        server.process.kill()
-        server.process.wait()
-        connection.close()
+        with held_conversion(server) as (connection, _, converter):
+            server.process.kill()
+            server.process.wait()
+            connection.close()
+        os.kill(converter, signal.SIGCONT)  # nobody's child now; it ends, since nobody hears it
     finally:
         server.process.kill()
     names = [n for n in os.listdir(tmp_path / "store" / "blobs") if len(n) != 71]

@@ -98,6 +98,7 @@ def test_ndjson_streams_have_no_comments(server):
 
 
 def test_whole_answers_have_no_comments(server):
+    server.wait_idle()
     with held(server):
         whole = Client(server, "/v1/completions", {**BODY, "stream": False})
         wait_counts(server, 1, 0)

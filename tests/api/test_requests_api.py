@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from crowd import Client, Failed, ask, count_on, held, load, runner_of, until, wait_counts
+from crowd import Client, Failed, ask, count_on, held, held_amid, load, until, wait_counts
 from served import Server
 
 KEPT = 1000
@@ -117,11 +117,10 @@ def test_a_refusal_is_remembered(server):
 
 def test_a_crash_is_told(start, smollm_models):
     server = start(smollm_models, OLLAMA_NUM_PARALLEL="1")
-    client = Client(server, "/api/generate", count_on(40), "survivor")
-    client.read_pieces(5)
-    os.kill(runner_of(server), signal.SIGKILL)
+    with held_amid(server, "/api/generate", count_on(40), lambda client: client.read_pieces(5)) as (client, pid):
+        os.kill(pid, signal.SIGKILL)
     client.finish()
-    r = is_known(server, "survivor")
+    r = is_known(server, client.name)
     assert r["resubmissions"] == 1 and r["generated_tokens"] == 40
     assert any("new process of the model" in s for s in r["reasons"])
 
@@ -165,18 +164,18 @@ STREAMS = [("/api/generate", count_on()), ("/api/chat", {"model": "smollm2", "me
 @pytest.mark.parametrize("path,body", STREAMS)
 def test_a_running_stream_that_is_deleted_ends_with_an_error(server, path, body):
     server.wait_idle()
-    client = Client(server, path, body, "running")
-    client.read_pieces(2)
-    waiting = Client(server, "/api/generate", count_on(3), "next")
-    assert delete(server, "running") == (200, {"id": "running", "status": "canceled"})
-    with pytest.raises(Failed, match=CANCELED):
-        client.finish()
-    assert client.reply().status == 200  # it had begun
+    with held_amid(server, path, body, lambda client: client.read_pieces(2), "running" + path.replace("/", "-")) as (client, _):
+        name = client.name
+        waiting = Client(server, "/api/generate", count_on(3), "next")
+        assert delete(server, name) == (200, {"id": name, "status": "canceled"})
+        with pytest.raises(Failed, match=CANCELED):
+            client.finish()
+        assert client.reply().status == 200  # it had begun
     waiting.finish()  # its slot is free
-    r = is_known(server, "running")
+    r = is_known(server, name)
     assert (r["outcome"], r["status"], r["error"]) == ("cancelled", 499, CANCELED)
     assert r["reasons"][-1].startswith("was cancelled after ")
-    line = next(line for line in server.log.read_text().splitlines() if 'msg="request ended" id=running ' in line and path in line)
+    line = next(line for line in server.log.read_text().splitlines() if 'msg="request ended" id=%s ' % name in line and path in line)
     assert "outcome=cancelled status=499" in line
 
 

@@ -5,11 +5,10 @@ import json
 import signal
 import socket
 import subprocess
-import threading
-import time
 
 import pytest
 
+from crowd import Client, count_on, held, load, until, wait_counts
 from served import PROGRAM, clean_env, free_port, tiny_store
 
 ENDLESS = {"num_predict": 100000, "temperature": 1.0, "seed": 1}
@@ -35,7 +34,7 @@ def test_a_taken_port_is_a_clear_error(tmp_path, store):
         s.listen()
         port = s.getsockname()[1]
         env = clean_env(tmp_path, OLLAMA_MODELS=str(store), OLLAMA_HOST="127.0.0.1:%d" % port)
-        done = subprocess.run([PROGRAM, "serve"], env=env, capture_output=True, check=False, timeout=60)
+        done = subprocess.run([PROGRAM, "serve"], env=env, capture_output=True, check=False, timeout=300)
     assert done.returncode == 1
     assert b"already in use" in done.stderr and str(port).encode() in done.stderr
 
@@ -85,18 +84,20 @@ def test_term_lets_running_requests_finish(start, store):
     for reply in replies:
         last = json.loads(reply.read().decode().splitlines()[-1])
         assert last["done"] is True and last["done_reason"] in ("stop", "length")
-    assert server.process.wait(60) == 0
+    assert server.process.wait(300) == 0
 
 
 def test_a_second_signal_stops_at_once(start, store):
-    server = start(store, OLLAMA_CONTEXT_LENGTH="500")
-    stalled = begin(server)  # holds a request open: nobody reads, but it ends soon; the queue below does not
-    waiting = [begin(server) for _ in range(40)]
-    read_until_text(stalled)
-    server.process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
-    server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(60) == 0
+    server = start(store, DROVER_DRAIN_TIMEOUT="1h")
+    load(server, "plain")
+    with held(server):
+        waiting = [begin(server) for _ in range(40)]
+        until(lambda: server.running() == 40, "all are there")
+        server.process.send_signal(signal.SIGINT)
+        until(lambda: "stopping signal=SIGINT" in server.said(), "it drains")
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(300) == 0
+    assert "stopping at once signal=SIGINT" in server.said()
     for connection in waiting:
         connection.close()
 
@@ -118,18 +119,18 @@ def test_leaving_frees_the_place_wherever_it_is(start, store):
 
 def test_full_queue_is_503_in_each_dialect(start, smollm_models):
     server = start(smollm_models, OLLAMA_NUM_PARALLEL="1", OLLAMA_MAX_QUEUE="0")
-    held = server.connect()
-    held.request("POST", "/api/generate", json.dumps({"model": "smollm2", "prompt": "Tell a story", "options": {**ENDLESS, "num_ctx": 4096}}))
-    read_until_text(held)
-    reply = server.post("/api/generate", {"model": "smollm2", "prompt": "Hi"})
-    assert reply.status == 503 and json.loads(reply.text) == {"error": "server busy, please try again.  maximum pending requests exceeded"}
-    assert int(reply.headers["Retry-After"]) >= 1 and reply.headers["X-Queue-Depth"] == "0"
-    reply = server.post("/v1/chat/completions", {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}]})
-    error = json.loads(reply.text)["error"]
-    assert reply.status == 503 and error["type"] == "api_error" and error["code"] == "queue_full"
-    assert server.call("GET", "/api/tags").status == 200 and server.call("GET", "/health").status == 200
-    leave(held)
-    server.wait_idle()
+    load(server)
+    with held(server):
+        running = Client(server, "/api/generate", count_on(3))
+        wait_counts(server, 1, 0)
+        reply = server.post("/api/generate", {"model": "smollm2", "prompt": "Hi"})
+        assert reply.status == 503 and json.loads(reply.text) == {"error": "server busy, please try again.  maximum pending requests exceeded"}
+        assert int(reply.headers["Retry-After"]) >= 1 and reply.headers["X-Queue-Depth"] == "0"
+        reply = server.post("/v1/chat/completions", {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}]})
+        error = json.loads(reply.text)["error"]
+        assert reply.status == 503 and error["type"] == "api_error" and error["code"] == "queue_full"
+        assert server.call("GET", "/api/tags").status == 200 and server.call("GET", "/health").status == 200
+    running.finish()
 
 
 def test_many_clients_get_their_own_answers(start, smollm_models):
