@@ -139,6 +139,11 @@ def wait_log(server, event, name):
     return until(lambda: next((line for e, n, line in log_events(server) if (e, n) == (event, name)), None), "%s %s" % (event, name))
 
 
+def state_of(server, name):
+    """"queued", "loading", "prompt", "decoding" or "ended", of a request that the server knows by that name."""
+    return json.loads(server.call("GET", "/api/requests/" + name).text)["state"]
+
+
 def load(server, model=MODEL):
     reply = server.post("/api/generate", {"model": model})
     assert reply.status == 200 and json.loads(reply.text)["done_reason"] == "load", reply.text
@@ -176,30 +181,52 @@ def runner_of(server):
     return next(iter(runners_of(server)), None)
 
 
-def stands_still(pid):
-    """Whether each thread of the process is stopped, or the process gone."""
+def threads_of(pid):
+    """{thread: (state, how often it has given way)}; fewer of a process that ends."""
+    found = {}
     with contextlib.suppress(OSError):
-        for thread in os.listdir("/proc/%d/task" % pid):
-            with open("/proc/%d/task/%s/stat" % (pid, thread), encoding="ascii", errors="replace") as f:
-                if f.read().rsplit(")", 1)[1].split()[0] not in "TtZX":
-                    return False
-    return True
+        for name in os.listdir("/proc/%d/task" % pid):
+            with open("/proc/%d/task/%s/status" % (pid, name), encoding="ascii", errors="replace") as f:
+                text = f.read()
+            found[name] = (re.search(r"^State:\s+(\S)", text, re.M)[1], re.findall(r"ctxt_switches:\s+(\d+)", text))
+    return found
+
+
+def is_stopped(pid):
+    """Or dead: the signal that stops a process reaches its threads one by one."""
+    return all(state in "TZX" for state, _ in threads_of(pid).values())
+
+
+def wait_quiet(server):
+    """Until the server has done all that it was told, by clients and runners alike: all its threads sleep, and none has run between two looks."""
+    def is_quiet():
+        before = threads_of(server.process.pid)
+        return server.process.poll() is not None or all(state == "S" for state, _ in before.values()) and threads_of(server.process.pid) == before
+
+    until(is_quiet, "the server has nothing to do")
+
+
+@contextlib.contextmanager
+def held_process(server, pid):
+    """Inside, that runner computes nothing: what runs, waits or loads stays as it is, however slow or quick the machine. What it said before has been
+    heard, and when it goes on, it has been told all that was settled inside."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: is_stopped(pid), "process %d is stopped" % pid)
+        wait_quiet(server)
+        yield pid
+        if any(state == "T" for state, _ in threads_of(pid).values()):  # else it was killed meanwhile
+            wait_quiet(server)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
 def held_runners(server):
-    """Inside, the runners of now compute nothing: what runs, waits or loads stays as it is, however slow or quick the machine."""
-    pids = until(lambda: runners_of(server), "a runner")
-    try:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-            until(lambda pid=pid: stands_still(pid), "process %d is stopped" % pid)
-        yield pids
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+    """All runners of now are held."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(held_process(server, pid)) for pid in until(lambda: runners_of(server), "a runner")]
 
 
 @contextlib.contextmanager
@@ -210,18 +237,20 @@ def held(server):
 
 
 @contextlib.contextmanager
-def held_while_loading(server, *first):
-    """The model is being loaded, and stays so inside; `first` (path, body, name) asked for it. Yields that client."""
-    for _ in range(100):
-        client = Client(server, *first)
+def held_while_loading(server, path, body, name="first"):
+    """The model is being loaded, and stays so inside: a request asked for it. Yields its client; each try has a name of its own."""
+    for i in range(100):
+        client = Client(server, path, body, "%s-%d" % (name, i))
         with held(server):
             models = json.loads(server.call("GET", "/api/ps").text)["models"]
             if models and models[0]["state"] == "loading":
+                wait_log(server, "admitted", client.name)
                 yield client
                 return
         client.leave()
+        wait_log(server, "ended", client.name)
         server.post("/api/generate", {"model": MODEL, "keep_alive": 0})
-        until(lambda: runner_of(server) is None, "the model is unloaded")
+        until(lambda: not json.loads(server.call("GET", "/api/ps").text)["models"], "the model is unloaded")
     raise AssertionError("the model loads too quickly to be stopped meanwhile")
 
 
@@ -239,10 +268,32 @@ def held_amid(server, path, body, begin, name="amid"):
         client = Client(server, path, body, "%s-%d" % (name, i))
         begin(client)
         with held(server) as pid:
-            for _ in range(2):  # an answer of the host's thread: it has read what the runner had said before; the first may have been on its way
-                assert server.post("/api/generate", {"model": body["model"]}).status == 200
             if is_open(server, client.name):
                 yield client, pid
                 return
         client.leave()
     raise AssertionError("the request ends too quickly to be stopped meanwhile")
+
+
+@contextlib.contextmanager
+def held_in_prompt(server, path, body_of, name):
+    """A request has begun with its prompt and has no token yet, and it stays so inside. Yields its client; each try has a name of its own, and body_of(name)
+    a prompt of its own."""
+    for i in range(100):
+        client = Client(server, path, body_of("%s-%d" % (name, i)), "%s-%d" % (name, i))
+        wait_log(server, "started", client.name)
+        with held(server):
+            if state_of(server, client.name) == "prompt":
+                yield client
+                return
+        client.leave()
+        wait_log(server, "ended", client.name)
+    raise AssertionError("the prompt is computed too quickly to be stopped meanwhile")
+
+
+def kill_runner(server):
+    """Kills it, all that it was sent being known to it, and waits until everybody who looks in sees that it is gone."""
+    with held(server) as pid:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: "process %d) has unexpectedly stopped" % pid in server.log.read_text(), "the end of process %d is noticed" % pid)
+    return pid

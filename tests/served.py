@@ -55,7 +55,7 @@ class Server:
         self.url = "http://127.0.0.1:%d" % self.port
         self.log = pathlib.Path(home) / "serve.log"
         patient = {"DROVER_STALL_TIMEOUT": "1h"}  # a runner that a test or the machine holds still does not hang
-        self.env = clean_env(home, OLLAMA_MODELS=str(store), OLLAMA_HOST="%s:%d" % (host, self.port), **{**patient, **env})
+        self.env = clean_env(home, OLLAMA_MODELS=str(store), OLLAMA_HOST="%s:%d" % (host, self.port), **{k: v for k, v in {**patient, **env}.items() if v is not None})
         with open(self.log, "ab") as log:
             self.log_from = log.tell()  # another one may have written before
             self.process = subprocess.Popen([PROGRAM, "serve", *args], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

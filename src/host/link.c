@@ -439,7 +439,7 @@ void link_on_socket(struct host *h, struct link *l)
 void link_on_process(struct host *h, struct link *l)
 {
     struct err err = {0};
-    char how[80];
+    char how[80], name[640];
     if (l->process_gone)
         return;
     read_messages(h, l, INT32_MAX, &err); // what it said before its end still counts
@@ -451,16 +451,16 @@ void link_on_process(struct host *h, struct link *l)
     l->process_gone = true;
     limit_remove(&l->limit);
     turns_forget(h, l);
-    if (!asked)
-        log_error("host", "the runner of %s (process %d) has unexpectedly stopped: %s", l->model->name, pid,
-                  how);
     pthread_mutex_lock(&h->mutex);
+    snprintf(name, sizeof name, "%s", l->model->name); // a request may bring another one from here on
     l->model->link = NULL;
     l->model->pid = 0;
     l->model->counters.n_crashes += !asked;
     record_runner_end(l->model);
     sched_on_gone(h->sched, l->model->sched, clock_monotonic_ns());
     pthread_mutex_unlock(&h->mutex);
+    if (!asked) // once everybody who looks in sees it
+        log_error("host", "the runner of %s (process %d) has unexpectedly stopped: %s", name, pid, how);
 }
 
 void link_free(struct host *h, struct link *l)

@@ -31,7 +31,7 @@
 #include "server/service.h"
 
 #define DAY_NS (86400 * NS_PER_S)
-enum { FLUSH_MS = 1000, TICK_MS = 20 };
+enum { FLUSH_TICKS = 50, TICK_MS = 20 };
 
 // ---- Arguments ----
 const struct args_flag server_flags[] = {
@@ -214,10 +214,10 @@ static void reload(struct app *app, struct service *service)
         return;
     }
     const char *file = options_file();
-    log_info("server", "the configuration was read again file=%s", file[0] ? file : "none");
     struct host_options options = read_host_options(app->n_threads);
     host_configure(app->host, &options, config_model_settings);
     opening_take_keys(app, &keys);
+    log_info("server", "the configuration was read again file=%s", file[0] ? file : "none"); // and counts
     preload_models(app);
     service_ready(service, "the configuration was read again");
 }
@@ -240,8 +240,8 @@ static void drain(struct app *app, struct http_server *http, struct service *ser
                   const sigset_t *waited)
 {
     int64_t limit_ns = options_duration_ns(OPT_DRAIN_TIMEOUT);
+    http_server_drain(http); // first: whoever is told that it drains is told to close, too
     atomic_store(&app->is_draining, true);
-    http_server_drain(http);
     service_stopping(service, limit_ns < 0 || limit_ns > DAY_NS ? DAY_NS : limit_ns + 10 * NS_PER_S);
     log_info(
         "server",
@@ -249,6 +249,14 @@ static void drain(struct app *app, struct http_server *http, struct service *ser
         signal_name(number), count_work(app), options_text(OPT_DRAIN_TIMEOUT));
     if (!wait_until(no_work_is_left, app, waited, limit_ns))
         log_warn("server", "requests are cut off requests=%u", count_work(app));
+}
+
+// The last answers leave. In ticks: while this process does not run, no client gets anything either.
+static void flush(struct http_server *http, const sigset_t *waited)
+{
+    for (int i = 0; i < FLUSH_TICKS; i++)
+        if (wait_until(no_connection_is_open, http, waited, TICK_MS * NS_PER_MS))
+            return;
 }
 
 static int serve(struct service *service, const sigset_t *waited, struct err *err)
@@ -286,7 +294,7 @@ out:
     if (host)
         host_free(host); // open requests get their last event: an error that says so
     if (http)
-        wait_until(no_connection_is_open, http, waited, FLUSH_MS * NS_PER_MS);
+        flush(http, waited);
     http_server_free(http);
     app_fini(&app);
     store_close(store);

@@ -71,12 +71,13 @@ def test_tokens_so_far(server):
 
 def test_the_load_of_a_model_is_told_from_a_queue(start, smollm_models):
     server = start(smollm_models, OLLAMA_NUM_PARALLEL="1")
-    with held_while_loading(server, "/api/generate", count_on(2), "first") as first:
+    with held_while_loading(server, "/api/generate", count_on(2)) as first:
         second = Client(server, "/api/generate", count_on(2), "second")
         until(lambda: "second" in requests(server), "second")
         now = requests(server)
-        assert now["first"]["state"] == now["second"]["state"] == "loading"
-        assert now["first"]["waiting_for"] in ("probe", "load") and (now["first"]["position"], now["second"]["position"]) == (1, 2)
+        one, two = now[first.name], now["second"]
+        assert one["state"] == two["state"] == "loading"
+        assert one["waiting_for"] in ("probe", "load") and (one["position"], two["position"]) == (1, 2)
     first.finish()
     second.finish()
 

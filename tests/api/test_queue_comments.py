@@ -65,7 +65,7 @@ def test_a_prompt_that_is_being_read_says_so(server):
 
 def test_a_load_says_so(start, smollm_models):
     server = start(smollm_models, DROVER_QUEUE_COMMENTS="30ms")
-    with held_while_loading(server, "/v1/completions", BODY, "first") as first:
+    with held_while_loading(server, "/v1/completions", BODY) as first:
         assert "loading" in read_comments(first, 2)
     first.leave()
 

@@ -6,15 +6,7 @@ import signal
 
 import pytest
 
-from crowd import MODEL, Client, Failed, ask, count_on, counts, held, load, log_events, runner_of, until, wait_counts, wait_log
-
-
-def kill_runner(server):
-    """Kills it, and waits until the front knows."""
-    pid = until(lambda: runner_of(server), "a runner")
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: "process %d) has unexpectedly stopped" % pid in server.log.read_text(), "the end of process %d is noticed" % pid)
-    return pid
+from crowd import MODEL, Client, Failed, ask, count_on, counts, held, kill_runner, load, log_events, until, wait_counts, wait_log
 
 
 def holds_pages(server):
@@ -75,12 +67,12 @@ def test_an_answer_held_to_a_schema_goes_on_with_the_same_text(server):
 
 def test_what_waits_or_is_in_its_prompt_is_served_by_the_next_runner(server, alone):
     load(server)
-    with held(server):
+    with held(server) as pid:
         clients = [Client(server, *asked(i % 4)) for i in range(4)]
         wait_counts(server, 4, 0)
         clients += [Client(server, *asked(i % 4)) for i in range(4)]
         wait_counts(server, 4, 4)
-        os.kill(runner_of(server), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
     for i, client in enumerate(clients):
         assert said(client.finish()) == said(alone[i % 4])
     assert counts(server) == (0, 0)

@@ -23,7 +23,7 @@ def config(tmp_path, text):
 
 
 def test_term_finishes_what_runs_and_what_waits_and_refuses_the_rest(serve, alone):
-    server = serve(OLLAMA_NUM_PARALLEL="2")
+    server = serve(OLLAMA_NUM_PARALLEL="2", DROVER_DRAIN_TIMEOUT="10m")
     load(server)
     kept = server.connect()  # a connection from before
     kept.request("GET", "/api/version")
@@ -47,7 +47,7 @@ def test_term_finishes_what_runs_and_what_waits_and_refuses_the_rest(serve, alon
         assert refused.status == 503 and refused.headers["Connection"] == "close"
     for client in clients:
         assert client.finish().text == alone
-    assert server.process.wait(60) == 0
+    assert server.process.wait(300) == 0
     assert runner_of(server) is None
 
 
@@ -62,7 +62,7 @@ def test_a_second_term_stops_at_once(serve):
         server.process.send_signal(signal.SIGTERM)
         for client in clients:
             assert client.reply().status == 503 and b"shutting down" in client.reply().read()
-        assert server.process.wait(60) == 0
+        assert server.process.wait(300) == 0
 
 
 def test_the_drain_timeout_ends_it(serve):
@@ -71,9 +71,8 @@ def test_the_drain_timeout_ends_it(serve):
     running = Client(server, "/api/generate", count_on()).read_pieces(1)
     with held(server):
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(60) == 0
-    while b"error" not in running.reply().readline():
-        pass
+        assert server.process.wait(300) == 0
+    assert any(b"error" in line for line in running.reply())
     assert "requests are cut off requests=1" in server.log.read_text()
 
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from crowd import MODEL, Client, ask, count_on, counts, held, held_while_loading, load, runner_of, until, wait_counts, wait_log
+from crowd import MODEL, Client, ask, count_on, counts, held, held_in_prompt, held_while_loading, load, state_of, until, wait_counts, wait_log
 
 LEAVE = {"closing": Client.leave, "half closing": Client.half_close}
 LONG = " ".join("word%d" % i for i in range(1400))  # some 5,000 tokens, more than a few steps can compute
@@ -51,11 +51,11 @@ def nothing_is_left(server):
 
 def test_while_the_model_loads(serve, leave, stream):
     server = serve(OLLAMA_NUM_PARALLEL="1")
-    with held_while_loading(server, "/api/generate", {**count_on(5), "stream": stream}, "leaver") as leaver:
+    with held_while_loading(server, "/api/generate", {**count_on(5), "stream": stream}) as leaver:
         stays = Client(server, "/api/generate", count_on(5), "stays")
         wait_log(server, "admitted", "stays")
         leave(leaver)
-        ended_as_cancelled(server, "leaver", "waiting")
+        ended_as_cancelled(server, leaver.name, "waiting")
         wait_counts(server, 0, 1)
     stays.finish()
     nothing_is_left(server)
@@ -63,9 +63,9 @@ def test_while_the_model_loads(serve, leave, stream):
 
 def test_all_leave_while_the_model_loads(serve):
     server = serve()
-    with held_while_loading(server, "/api/generate", count_on(5), "first") as first:
+    with held_while_loading(server, "/api/generate", count_on(5)) as first:
         first.leave()
-        ended_as_cancelled(server, "first", "waiting")
+        ended_as_cancelled(server, first.name, "waiting")
         assert counts(server) == (0, 0)
     ask(server, "/api/generate", count_on(5))
     nothing_is_left(server)
@@ -90,11 +90,9 @@ def test_in_the_queue(server, counted, leave, stream, name):
 def test_in_a_long_prompt(server, counted, leave, stream, name):
     beside = Client(server, "/api/generate", count_on(40))
     beside.read_pieces(1)
-    leaver = Client(server, "/api/generate", {**long_prompt(seed=1), "prompt": name + LONG, "stream": stream}, name)
-    wait_log(server, "started", name)
-    with held(server):
+    with held_in_prompt(server, "/api/generate", lambda own: {**long_prompt(seed=1), "prompt": own + LONG, "stream": stream}, name) as leaver:
         leave(leaver)
-        ended_as_cancelled(server, name, "prompt")
+        ended_as_cancelled(server, leaver.name, "prompt")
         wait_counts(server, counts(server)[0], 0)
         assert counts(server)[0] <= 1  # the neighbour's
     assert beside.finish().text == counted
@@ -122,7 +120,7 @@ def test_on_every_route(server, path, stream, name):
     leaver = Client(server, path, body, name)
     wait_log(server, "started", name)
     with held(server):
-        if "ended" not in [line for line in server.log.read_text().splitlines() if name in line][-1]:
+        if state_of(server, name) != "ended":
             leaver.leave()
             assert "outcome=cancelled" in wait_log(server, "ended", name)
     nothing_is_left(server)
@@ -151,8 +149,8 @@ def test_leaving_a_model_that_is_dead_at_that_moment(server, counted):
     stays = Client(server, "/api/generate", count_on(40))
     leaver = Client(server, "/api/generate", count_on(), "leaves-a-dead-one")
     leaver.read_pieces(2)
-    with held(server):
-        os.kill(runner_of(server), signal.SIGKILL)
+    with held(server) as pid:
+        os.kill(pid, signal.SIGKILL)
         leaver.leave()
     ended_as_cancelled(server, "leaves-a-dead-one", "generating")
     assert stays.finish().text == counted

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A long prompt does not stop the streams beside it, and is not computed twice for two who send it."""
 import json
-import re
 
-from crowd import COUNT, MODEL, Client, ask, count_on, held, load, wait_counts, wait_log
+from crowd import COUNT, MODEL, Client, ask, count_on, held, held_in_prompt, load, wait_counts
 
 WORDS = " ".join("word%d" % i for i in range(1650))  # some 6,000 tokens
 MAX_STEP = 512  # prompt tokens that one step takes at most
@@ -14,25 +13,30 @@ def created(line):
 
 
 def test_a_running_stream_goes_on_between_the_steps_of_a_long_prompt(server):
-    """By the server's own order of what it did: the stamps of its log and of its lines come from one thread and one clock."""
-    stream = Client(server, "/api/generate", count_on(100), "beside")
+    """By the server's own order of what it did: the stamps of its lines come from one thread and one clock."""
+    stream = Client(server, "/api/generate", count_on(), "beside")
     stream.read_pieces(3)
-    long = Client(server, "/api/generate", {"model": MODEL, "prompt": WORDS, "raw": True, "options": {"temperature": 0, "num_predict": 2, "num_ctx": 8192}}, "long")
+    with held(server):
+        n_before = json.loads(server.call("GET", "/api/requests/beside").text)["generated_tokens"]
+        long = Client(server, "/api/generate", {"model": MODEL, "prompt": WORDS, "raw": True, "options": {"temperature": 0, "num_predict": 2, "num_ctx": 8192}}, "long")
+        wait_counts(server, 2, 0)
     long.finish()
-    started = re.search(r"time=(\S+)", wait_log(server, "started", "long"))[1]
     n_prompt = long.last()["prompt_eval_count"]
     assert n_prompt > 5500
-    stream.finish()
-    between = [line for line in stream.lines if started < created(line) < created(long.lines[0])]
+    stream.read_pieces(100)
+    while created(stream.lines[-1]) < created(long.lines[0]):
+        assert stream.read_line()
+    stream.leave()
+    between = [line for line in stream.lines[n_before:] if created(line) < created(long.lines[0])]
     assert len(between) >= n_prompt // MAX_STEP, len(between)
-    assert stream.text == ask(server, "/api/generate", count_on(100)).text
+    assert stream.text.startswith(ask(server, "/api/generate", count_on(100)).text)
 
 
 def test_a_short_prompt_does_not_wait_for_the_end_of_a_long_one(server):
-    long = Client(server, "/api/generate", {"model": MODEL, "prompt": "Another one: " + WORDS[:4300], "raw": True, "options": {"temperature": 0, "num_predict": 2}}, "slow")
-    wait_log(server, "started", "slow")
     with held(server):
-        short = Client(server, "/api/generate", count_on(2, seed=3), "quick")
+        long = Client(server, "/api/generate", {"model": MODEL, "prompt": "Another one: " + WORDS[:4300], "raw": True, "options": {"temperature": 0, "num_predict": 2}})
+        wait_counts(server, 1, 0)
+        short = Client(server, "/api/generate", count_on(2, seed=3))
         wait_counts(server, 2, 0)
     short.finish()
     long.finish()
@@ -50,11 +54,11 @@ def usage(client):
 
 def test_the_same_long_prompt_sent_twice_at_once_is_computed_once(server):
     text = "Shared: " + WORDS[:4300]  # some 2,000 tokens
-    first = Client(server, *completion(text), "first")
-    wait_log(server, "started", "first")
-    with held(server):  # in its prompt, or not even there
-        second = Client(server, *completion(text), "second")
-        other_tail = Client(server, *completion(text + " and another end"), "other-tail")
+    with held(server):
+        first = Client(server, *completion(text))
+        wait_counts(server, 1, 0)
+        second = Client(server, *completion(text))
+        other_tail = Client(server, *completion(text + " and another end"))
         wait_counts(server, 3, 0)
     clients = [client.finish() for client in (first, second, other_tail)]
     used = [usage(client) for client in clients]
@@ -67,16 +71,14 @@ def test_the_same_long_prompt_sent_twice_at_once_is_computed_once(server):
 
 
 def test_a_waiter_takes_over_when_the_first_leaves_in_its_prompt(server):
-    text = "Taken over: " + WORDS[:4300]
-    first = Client(server, *completion(text), "leaver")
-    wait_log(server, "started", "leaver")
-    with held(server):
-        second = Client(server, *completion(text), "heir")
+    path = "/v1/completions"
+    with held_in_prompt(server, path, lambda own: completion("Taken over, %s: " % own + WORDS[:4300])[1], "leaver") as first:
+        second = Client(server, path, first.body)
         wait_counts(server, 2, 0)
         first.leave()
         wait_counts(server, 1, 0)
     second.finish()
-    again = ask(server, *completion(text))
+    again = ask(server, path, first.body)
     assert second.text == again.text and usage(again)[1] >= usage(again)[0] - 32
 
 

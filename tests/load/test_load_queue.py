@@ -102,7 +102,7 @@ def test_exactly_4_run_and_max_queue_wait_and_the_rest_get_503(serve, max_queue)
 @pytest.mark.parametrize("max_queue", [8, 0])
 def test_the_cap_is_the_same_while_the_model_loads(serve, max_queue):
     server = serve(OLLAMA_NUM_PARALLEL="4", OLLAMA_MAX_QUEUE=str(max_queue))
-    with held_while_loading(server, "/api/generate", count_on(4), "first") as first:
+    with held_while_loading(server, "/api/generate", count_on(4)) as first:
         clients = [first, *take_places(server, 3 + max_queue)]
         refused_everywhere(server, max_queue)  # four have a slot promised
         clients.pop().leave()
