@@ -5,6 +5,7 @@ the four streams go on, and goes on serving until Ctrl-C.
 
 Without a terminal it ends after the demonstration. Standard library only.
 """
+import contextlib
 import http.client
 import json
 import os
@@ -74,7 +75,7 @@ class Stream(threading.Thread):
         self.port, self.prompt, self.board = port, prompt, board
         self.text, self.final, self.error = "", {}, None
         self.started = self.first = self.ended = None
-        self.n_pieces = 0
+        self.n_pieces, self.has_met = 0, False
         self.n_before_kill = None  # None: it was not running then
 
     def run(self):
@@ -97,20 +98,34 @@ class Stream(threading.Thread):
         except Exception as e:  # shown in the closing table
             self.error = e
         self.ended = time.monotonic()
+        self.board.half_way.abort()
 
 
 class Board:
     """The four answers side by side, redrawn as they grow; plain text when there is no terminal."""
 
-    def __init__(self, live):
-        self.live, self.streams, self.lock = live, [], threading.Lock()
+    def __init__(self, live, server):
+        self.live, self.server, self.streams, self.lock = live, server, [], threading.Lock()
         self.batches, self.drawn, self.last = [], 0, 0.0
+        self.half_way, self.killed = threading.Barrier(len(PROMPTS), self.kill), None
 
     def took(self, stream):
         with self.lock:
             self.batches.append(sum(1 for s in self.streams if s.first is not None and s.ended is None))
             if self.live and time.monotonic() - self.last > 0.08:
                 self.draw()
+        if stream.n_pieces >= KILL_AFTER and not stream.has_met:
+            stream.has_met = True
+            with contextlib.suppress(threading.BrokenBarrierError):  # one of them is over already
+                self.half_way.wait()
+
+    def kill(self):
+        """kill -9 once every stream is well under way."""
+        self.killed = runner_of(self.server)
+        if self.killed is not None:
+            for s in self.streams:
+                s.n_before_kill = s.n_pieces
+            os.kill(self.killed, signal.SIGKILL)
 
     def draw(self):
         size = shutil.get_terminal_size((100, 30))
@@ -142,25 +157,9 @@ def runner_of(server):
     return None
 
 
-def kill_amid(server, board):
-    """kill -9 as soon as every stream is well under way. None: they ended before."""
-    while any(s.ended is None for s in board.streams):
-        open_streams = [s for s in board.streams if s.ended is None]
-        if open_streams and min(s.n_pieces for s in open_streams) >= KILL_AFTER:
-            pid = runner_of(server)
-            if pid is None:
-                return None
-            with board.lock:
-                for s in open_streams:
-                    s.n_before_kill = s.n_pieces
-                os.kill(pid, signal.SIGKILL)
-            return pid
-        time.sleep(0.01)
-    return None
-
-
-def tell_of_kill(board, pid):
+def tell_of_kill(board):
     """Whether it happened, and each stream that ran went on."""
+    pid = board.killed
     cut = [s for s in board.streams if s.n_before_kill is not None]
     went_on = [s for s in cut if s.error is None and s.n_pieces > s.n_before_kill]
     if pid is None:
@@ -172,7 +171,7 @@ def tell_of_kill(board, pid):
 
 
 def demonstrate(port, live, server):
-    board = Board(live)
+    board = Board(live, server)
     print("\nFour people ask at the same moment:\n", flush=True)
     load = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     load.request("POST", "/api/generate", json.dumps({"model": MODEL}))
@@ -181,7 +180,6 @@ def demonstrate(port, live, server):
     start = time.monotonic()
     for s in board.streams:
         s.start()
-    killed = kill_amid(server, board)
     for s in board.streams:
         s.join()
     seconds = time.monotonic() - start
@@ -202,7 +200,7 @@ def demonstrate(port, live, server):
     batches = sorted(board.batches) or [0]
     print(f"{'all together':48} {'':12} {total:8} {total / seconds:10.1f}")
     print(f"streams answered together: {batches[0]} at least, {sum(batches) / len(batches):.1f} on average, {batches[-1]} at most\n", flush=True)
-    return tell_of_kill(board, killed) and all(s.error is None for s in board.streams)
+    return tell_of_kill(board) and all(s.error is None for s in board.streams)
 
 
 def main():

@@ -319,11 +319,29 @@ void line_close(void)
 
 // ---- Reading ----
 
+// Of these only wait_for_input() hears.
+static void block_signals(void)
+{
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGINT);
+    sigaddset(&ours, SIGWINCH);
+    sigaddset(&ours, SIGCONT);
+    sigprocmask(SIG_BLOCK, &ours, &line.open_mask);
+}
+
 static enum line_end read_plainly(const char *prompt, char **text)
 {
     size_t capacity = 0;
+    block_signals();
     fputs(prompt, stdout);
     fflush(stdout);
+    bool is_interrupted = wait_for_input() != 0; // the terminal gives whole lines
+    sigprocmask(SIG_SETMASK, &line.open_mask, NULL);
+    if (is_interrupted) {
+        line_interrupted = 0;
+        return LINE_INTERRUPTED;
+    }
     ssize_t n = getline(text, &capacity, stdin);
     if (n < 0) {
         clearerr(stdin);
@@ -338,16 +356,11 @@ static enum line_end read_plainly(const char *prompt, char **text)
 
 enum line_end line_read(const char *prompt, const char *placeholder, char **text)
 {
-    sigset_t ours;
     int count = 0;
     *text = NULL;
     if (line.editor == NULL)
         return read_plainly(prompt, text);
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGINT);
-    sigaddset(&ours, SIGWINCH);
-    sigaddset(&ours, SIGCONT);
-    sigprocmask(SIG_BLOCK, &ours, &line.open_mask);
+    block_signals();
     line.prompt = prompt;
     line.placeholder = placeholder;
     line.is_first = true;

@@ -30,6 +30,6 @@ def run(env, server):
     env["OLLAMA_HOST"] = server.address
 
     def call(*args, stdin=b"", **more):
-        return subprocess.run([PROGRAM, *args], input=stdin, env={**env, **more}, capture_output=True, timeout=60, check=False)
+        return subprocess.run([PROGRAM, *args], input=stdin, env={**env, **more}, capture_output=True, timeout=300, check=False)
 
     return call

@@ -40,7 +40,7 @@ def flags(command):
 
 def offered_by_bash(env, line, program="drover"):
     script = 'eval "$(%s completion bash)"; COMP_LINE=$1; COMP_POINT=${#1}; _drover; printf "%%s\\n" "${COMPREPLY[@]}"' % program
-    done = subprocess.run(["bash", "--norc", "-c", script, "bash", line], env=env, capture_output=True, timeout=30, check=True)
+    done = subprocess.run(["bash", "--norc", "-c", script, "bash", line], env=env, capture_output=True, timeout=300, check=True)
     assert done.stderr == b""
     return done.stdout.decode().split()
 
@@ -68,7 +68,7 @@ def test_bash_without_a_server(shell_env):
 
 @pytest.mark.parametrize("program", ["drover", "ollama"])
 def test_tab_in_bash(shell_env, program):
-    child = pexpect.spawn("bash", ["--norc", "--noprofile", "-i"], env={**shell_env, "PS1": "$ ", "INPUTRC": "/dev/null"}, encoding="utf-8", timeout=20, dimensions=(40, 120))
+    child = pexpect.spawn("bash", ["--norc", "--noprofile", "-i"], env={**shell_env, "PS1": "$ ", "INPUTRC": "/dev/null"}, encoding="utf-8", timeout=3000, dimensions=(40, 120))
     child.expect_exact("$ ")
     child.sendline('eval "$(%s completion bash)"; bind "set enable-bracketed-paste off"; echo rea""dy' % program)
     child.expect_exact("ready")
@@ -85,7 +85,7 @@ def test_tab_in_zsh(shell_env, tmp_path):
     place = tmp_path / "functions"
     place.mkdir()
     (place / "_drover").write_bytes(subprocess.run([PROGRAM, "completion", "zsh"], capture_output=True, check=True).stdout)
-    child = pexpect.spawn("zsh", ["-f", "-i"], env={**shell_env, "PS1": "$ "}, encoding="utf-8", timeout=30, dimensions=(40, 160))
+    child = pexpect.spawn("zsh", ["-f", "-i"], env={**shell_env, "PS1": "$ "}, encoding="utf-8", timeout=300, dimensions=(40, 160))
     child.sendline("unsetopt zle_bracketed_paste; fpath=(%s $fpath); autoload -Uz compinit && compinit -u -d %s/dump; echo rea''dy" % (place, tmp_path))
     child.expect_exact("ready")
     child.send("drover comp\t")
@@ -106,7 +106,7 @@ def test_fish_offers_commands_flags_and_models(shell_env):
 
     def offered(line):
         script = 'eval (drover completion fish | string collect); complete -C "%s"' % line
-        done = subprocess.run(["fish", "--no-config", "-c", script], env=shell_env, capture_output=True, timeout=60, check=True)
+        done = subprocess.run(["fish", "--no-config", "-c", script], env=shell_env, capture_output=True, timeout=300, check=True)
         assert done.stderr == b""
         return [row.split("\t")[0] for row in done.stdout.decode().splitlines()]
 
@@ -122,7 +122,7 @@ def test_fish_offers_commands_flags_and_models(shell_env):
 def test_each_script_is_clean(shell, tmp_path):
     need(shell)
     (tmp_path / "script").write_bytes(subprocess.run([PROGRAM, "completion", shell], capture_output=True, check=True).stdout)
-    done = subprocess.run([shell, "-n", str(tmp_path / "script")], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([shell, "-n", str(tmp_path / "script")], capture_output=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

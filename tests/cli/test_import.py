@@ -20,7 +20,7 @@ def drover(env, tmp_path):
     env["OLLAMA_MODELS"] = str(tmp_path / "store")
 
     def call(*args, stdin=b""):
-        return subprocess.run([PROGRAM, *map(str, args)], input=stdin, env=env, cwd=tmp_path, capture_output=True, timeout=120, check=False)
+        return subprocess.run([PROGRAM, *map(str, args)], input=stdin, env=env, cwd=tmp_path, capture_output=True, timeout=300, check=False)
 
     return call
 

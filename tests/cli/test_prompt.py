@@ -4,11 +4,13 @@ import itertools
 import os
 import signal
 import stat
+import termios
 import time
 
 import pexpect
 import pytest
 
+from crowd import is_stopped, until
 from standin import PROGRAM, says
 
 PASTE_ON, PASTE_OFF = "\x1b[200~", "\x1b[201~"
@@ -20,7 +22,7 @@ def terminal(env, server):
     children = []
 
     def start(*args, columns=80, **more):
-        child = pexpect.spawn(PROGRAM, ["run", "m", *args], env={**env, **more}, encoding="utf-8", timeout=20, dimensions=(40, columns), echo=True)
+        child = pexpect.spawn(PROGRAM, ["run", "m", *args], env={**env, **more}, encoding="utf-8", timeout=300, dimensions=(40, columns), echo=True)
         children.append(child)
         return child
 
@@ -29,9 +31,14 @@ def terminal(env, server):
         child.close(force=True)
 
 
+def takes_keys(child):
+    """Until the terminal gives single keys, which it does from a moment after the prompt on."""
+    until(lambda: not termios.tcgetattr(child.child_fd)[3] & termios.ICANON, "single keys")
+
+
 def prompt(child, mark=">>> "):
     child.expect_exact(mark)
-    time.sleep(0.05)  # the terminal is switched to single keys just after
+    takes_keys(child)
 
 
 def leave(child):
@@ -76,7 +83,7 @@ def test_ctrl_c_stops_the_answer_only(terminal, server):
     child.expect_exact("tick2 ")
     child.sendintr()
     prompt(child)
-    assert server.left.wait(10)  # the server sees that the client left
+    assert server.left.wait(300)  # the server sees that the client left
     child.send("go on\r")
     child.expect_exact("over")
     prompt(child)
@@ -129,7 +136,6 @@ def test_pasted_lines_are_one_message(terminal, server):
     child.expect_exact("\x1b[?2004h")
     prompt(child)
     child.send(PASTE_ON + "a\rb \u4e16\u754c\rc" + PASTE_OFF)
-    time.sleep(0.2)
     child.send("\r")
     child.expect_exact("got it")
     prompt(child)
@@ -149,16 +155,14 @@ def test_keys(terminal, server):
                        ("\u00fc\u4e16\u754c\x7f\x7f\u00df\r", "\u00fc\u00df")]:
         prompt(child)
         child.send(keys[:-1])
-        time.sleep(0.05)
         child.send(keys[-1] if keys[-1] == "\r" else "")  # Enter by itself
         child.send("" if keys[-1] == "\r" else "m\n")     # or behind text, as a program types
         child.expect_exact("got it")
         assert user_texts(server)[-1] == text
     prompt(child)
     child.send("two")
-    time.sleep(0.1)
+    child.expect_exact("two")  # it is read
     child.send("\n")  # Ctrl-J by itself
-    time.sleep(0.1)
     child.send("lines\r")
     child.expect_exact("got it")
     assert user_texts(server)[-1] == "two\nlines"
@@ -315,7 +319,8 @@ def test_an_editor_writes_the_message(terminal, server, tmp_path):
     child = terminal(OLLAMA_EDITOR=str(editor))
     prompt(child)
     child.send("draft\x07")
-    time.sleep(0.5)
+    child.expect_exact("edited")
+    takes_keys(child)
     child.send("\r")
     child.expect_exact("got it")
     prompt(child)
@@ -330,10 +335,9 @@ def test_a_new_size_and_a_stop_do_no_harm(terminal, server):
     child.send("some text")
     child.expect_exact("some text")
     child.setwinsize(30, 100)
-    time.sleep(0.1)
     os.kill(child.pid, signal.SIGSTOP)
+    until(lambda: is_stopped(child.pid), "it is stopped")
     os.kill(child.pid, signal.SIGCONT)
-    time.sleep(0.2)
     child.send(" goes on\r")
     child.expect_exact("got it")
     prompt(child)

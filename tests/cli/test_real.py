@@ -13,7 +13,7 @@ DOCUMENTED = (ROOT / "docs" / "commands.md").read_text()
 
 
 def drover(server, *args, stdin=b"", program=PROGRAM):
-    return subprocess.run([program, *args], env=server.env, input=stdin, capture_output=True, timeout=120, check=False)
+    return subprocess.run([program, *args], env=server.env, input=stdin, capture_output=True, timeout=300, check=False)
 
 
 def documented(command):
@@ -68,7 +68,7 @@ def talk(smollm):
     children = []
 
     def start(*args, **more):
-        children.append(pexpect.spawn(PROGRAM, ["run", *args], env={**smollm.env, "TERM": "xterm-256color", **more}, encoding="utf-8", timeout=60, dimensions=(40, 80)))
+        children.append(pexpect.spawn(PROGRAM, ["run", *args], env={**smollm.env, "TERM": "xterm-256color", **more}, encoding="utf-8", timeout=300, dimensions=(40, 80)))
         children[-1].expect_exact(">>> ")
         return children[-1]
 

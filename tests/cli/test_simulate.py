@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import resource
 
 import pytest
 
@@ -132,6 +133,11 @@ def test_event_log_that_does_not_fit_is_refused(run, simulate, tmp_path):
 
 
 def test_a_million_requests_a_minute(run):
-    """Far more in fact; the time limit of the fixture is a minute."""
+    """Far more in fact; a minute of a processor, however much of it others take meanwhile."""
+    def used():
+        return sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+
+    before = used()
     p = run("simulate", "--requests", "1000000", "--rate", "2", "--n-models", "8", "--memory", "8", "--csv")
     assert p.returncode == 0 and b"total,1000000," in p.stdout
+    assert used() - before < 60

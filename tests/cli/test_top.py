@@ -76,7 +76,7 @@ def test_no_server(env):
 
 
 def terminal(env, *args, rows=24, columns=100, **more):
-    child = pexpect.spawn(PROGRAM, ["top", *args], env={**env, "TERM": "xterm", **more}, dimensions=(rows, columns), timeout=60, encoding="utf-8")
+    child = pexpect.spawn(PROGRAM, ["top", *args], env={**env, "TERM": "xterm", **more}, dimensions=(rows, columns), timeout=300, encoding="utf-8")
     child.delaybeforesend = None
     return child
 
@@ -171,7 +171,7 @@ def test_the_commands_see_a_real_queue(start, smollm_models):
     load(server)
 
     def drover(*args):
-        return subprocess.run([PROGRAM, *args], env=server.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run([PROGRAM, *args], env=server.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
 
     with held(server):
         first = Client(server, "/api/generate", count_on(3), "one")
@@ -185,7 +185,7 @@ def test_the_commands_see_a_real_queue(start, smollm_models):
         assert "is at position 1 of the queue of smollm2:latest" in drover("why", "two").stdout
         assert drover("cancel", "two").returncode == 0
         wait_counts(server, 1, 0)
-        assert "canceled by an operator" in drover("why", "two").stdout
+        until(lambda: "canceled by an operator" in drover("why", "two").stdout, "it is told")
         assert drover("cancel", "two").stderr == "Error: request 'two' has ended already\n"
         assert drover("cancel", "nobody").returncode == 1
         assert second.reply().status == 499

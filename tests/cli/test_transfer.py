@@ -161,7 +161,7 @@ def test_a_modelfile_in_other_encodings(create):
 @pytest.fixture
 def drover(env, tmp_path):
     def call(store, *args, stdin=b""):
-        return subprocess.run([PROGRAM, *map(str, args)], input=stdin, env={**env, "OLLAMA_MODELS": str(tmp_path / store)}, cwd=tmp_path, capture_output=True, timeout=120,
+        return subprocess.run([PROGRAM, *map(str, args)], input=stdin, env={**env, "OLLAMA_MODELS": str(tmp_path / store)}, cwd=tmp_path, capture_output=True, timeout=300,
                               check=False)
 
     return call
