@@ -82,6 +82,8 @@ void job_deliver(struct host *h, struct job *j, const struct event *event)
     bool is_last = e->kind == EVENT_DONE || e->kind == EVENT_ERROR;
     pthread_mutex_lock(&h->mutex);
     bool deliver = !j->is_closed;
+    if (deliver && is_last) // where a runner said so; else the scheduler knows
+        sched_on_finished(h->sched, &j->sched, clock_monotonic_ns());
     if (deliver)
         record_event(h, j, e);
     if (deliver && is_last) {

@@ -338,14 +338,6 @@ static struct job *find_running(struct host *h, struct hosted *m, uint64_t id)
     return found;
 }
 
-static void finish_job(struct host *h, struct job *j)
-{
-    pthread_mutex_lock(&h->mutex);
-    if (!j->is_closed)
-        sched_on_finished(h->sched, &j->sched, clock_monotonic_ns());
-    pthread_mutex_unlock(&h->mutex);
-}
-
 static void note_first_token(struct host *h, struct job *j)
 {
     pthread_mutex_lock(&h->mutex);
@@ -372,8 +364,6 @@ static int on_event(struct host *h, struct link *l, const struct wire_message *m
     j->has_prompt |= e.kind == EVENT_PROMPT;
     if (e.kind == EVENT_VECTOR || (e.kind == EVENT_TOKENS && e.n_ids > 0 && j->n_ids == e.n_ids))
         note_first_token(h, j);
-    if (e.kind == EVENT_DONE || e.kind == EVENT_ERROR)
-        finish_job(h, j);
     if (!again || e.kind != EVENT_PROMPT)
         job_deliver(h, j, &e);
     job_unref(j);

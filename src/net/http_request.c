@@ -347,9 +347,9 @@ void request_say_late(const struct http_server *s, const struct http_request *r,
                      "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: %s\r\n"
                      "Content-Length: %zu\r\n\r\n%.*s",
                      error_content_type(s), n_body, (int)n_body, body);
-    send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (r != NULL)
         tell_answered(r, 408);
+    send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void request_refuse_midway(struct http_request *r, int status, const char *message)
@@ -368,12 +368,12 @@ void request_refuse_midway(struct http_request *r, int status, const char *messa
     r->is_refused = true;
     watch_set_phase(r->server->watch, r->wire, WATCH_SILENT, NULL);
     http_request_drop_body(r);
+    tell_answered(r, status);
     // Nothing of an answer was sent before, and the library will send none. The client may go on sending for
     // a while without a reset.
     send(r->wire->fd, text.at, text.n, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(r->wire->fd, SHUT_WR);
     strbuf_fini(&text);
-    tell_answered(r, status);
 }
 
 // --- the door: looking ---

@@ -58,6 +58,14 @@ static struct http_request *take_armed(struct watch *w, uint64_t key)
     return r;
 }
 
+// It has sent something that nobody has read yet: not the client is late, but this process, which was held
+// up.
+static bool has_unread(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 // Closes what has not sent its request in time. The library sees the end of the connection and cleans up.
 static void sweep(struct watch *w)
 {
@@ -67,7 +75,7 @@ static void sweep(struct watch *w)
     {
         struct watch_connection *c = LIST_OWNER(node, struct watch_connection, node);
         int64_t deadline = atomic_load(&c->deadline_ns);
-        if (deadline != 0 && now > deadline) {
+        if (deadline != 0 && now > deadline && !has_unread(c->fd)) {
             atomic_store(&c->deadline_ns, 0);
             w->on_late(w->user, c);
             shutdown(c->fd, SHUT_RDWR);

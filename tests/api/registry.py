@@ -4,13 +4,16 @@ import http.client
 import http.server
 import pathlib
 import re
+import select
 import shutil
+import socket
 import subprocess
 import threading
 import time
 
 import pytest
 
+from crowd import until
 from served import CACHE, free_port
 
 PIECE = 64 << 10
@@ -30,10 +33,10 @@ class Registry:
                           "http: {addr: '127.0.0.1:%d'}\n" % (pathlib.Path(home) / "registry", self.port))
         self.log = open(pathlib.Path(home) / "registry.log", "wb")
         self.process = subprocess.Popen([program, "serve", str(config)], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        for _ in range(400):
+        for _ in range(6000):
             assert self.process.poll() is None, "docker-registry ended"
             try:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
                 connection.request("GET", "/v2/")
                 if connection.getresponse().status == 200:
                     return
@@ -44,24 +47,25 @@ class Registry:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(300)
         self.log.close()
 
 
 class Proxy:
     """Passes requests on. `rules` are asked in turn: rule(request) -> None, or a dict of what to do instead or besides:
     status, headers, body: answer that; cut, stall: after so many bytes of the answer's body; change: every byte range is wrong; pause: seconds before each piece;
+    hold: when so many bytes of blobs have gone out in all, until `opened` is set;
     cut_upload: after so many bytes of the request's body; early: the answer comes before the body is read; method, path: passed on as that;
     on_reply: is called with the registry's answer."""
 
     def __init__(self, port):
         self.upstream = port
-        self.port = free_port()
         self.rules = []
         self.requests = []  # (method, path, headers)
+        self.n_busy = 0  # requests that are being passed on
         self.blob_bytes = 0  # of answers, sent to the client
         self.lock = threading.Lock()
-        self.released = threading.Event()
+        self.released, self.opened = threading.Event(), threading.Event()
         proxy = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -82,14 +86,23 @@ class Proxy:
             def handle_error(self, *_):
                 pass
 
-        self.http = Server(("127.0.0.1", self.port), Handler)
+        self.http = Server(("127.0.0.1", 0), Handler)
+        self.port = self.http.server_address[1]
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
     def name(self, rest):
         return "127.0.0.1:%d/%s" % (self.port, rest)
 
+    def is_idle(self):
+        with self.lock:
+            return self.n_busy == 0
+
     def reset(self):
+        """From here on nothing of before is passed on or counted."""
+        self.opened.set()
+        until(self.is_idle, "nothing is on its way")
+        self.opened.clear()
         self.rules = []
         self.requests = []
         self.blob_bytes = 0
@@ -100,13 +113,22 @@ class Proxy:
 
     def stop(self):
         self.released.set()
+        self.opened.set()
         self.http.shutdown()
         self.http.server_close()
 
     def handle(self, h):
         with self.lock:
+            self.n_busy += 1
             self.requests.append((h.command, h.path, dict(h.headers)))
             do = next((d for d in (rule(h) for rule in list(self.rules)) if d), {})
+        try:
+            self.serve(h, do)
+        finally:
+            with self.lock:
+                self.n_busy -= 1
+
+    def serve(self, h, do):
         if "early" in do:
             self.answer(h, do)
         body = h.rfile.read(min(int(h.headers.get("Content-Length") or 0), do.get("cut_upload", 1 << 62)))
@@ -149,6 +171,10 @@ class Proxy:
             if do.get("change"):
                 piece = bytes([piece[0] ^ 1]) + piece[1:]
             time.sleep(do.get("pause", 0))
+            if "hold" in do and not self.wait_at(h, do["hold"]):
+                h.close_connection = True
+                up.close()
+                return
             limit = do.get("cut", do.get("stall"))
             if limit is not None and sent + len(piece) > limit:
                 h.wfile.write(piece[: limit - sent])
@@ -162,6 +188,13 @@ class Proxy:
             self.add(h, len(piece))
             sent += len(piece)
         up.close()
+
+    def wait_at(self, h, limit):
+        """False: the client has left meanwhile."""
+        while self.blob_bytes >= limit and not self.opened.wait(0.02):
+            if select.select([h.connection], [], [], 0)[0] and h.connection.recv(1, socket.MSG_PEEK) == b"":
+                return False
+        return True
 
     def add(self, h, n):
         if "/blobs/" in h.path:

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from crowd import MODEL, Client, held_amid, until
+from crowd import MODEL, held_amid, until
 from scrape import scrape
 from served import Server
 

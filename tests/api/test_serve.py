@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from crowd import Client, count_on, held, load, until, wait_counts
-from served import PROGRAM, clean_env, free_port, tiny_store
+from served import PROGRAM, clean_env, tiny_store
 
 ENDLESS = {"num_predict": 100000, "temperature": 1.0, "seed": 1}
 

@@ -17,8 +17,9 @@ const { embedding } = await embed({ model: provider.textEmbeddingModel(model), v
 assert.ok(embedding.length > 100);
 await assert.rejects(generateText({ ...call, model: provider("nope") }), /not found/);
 
+// What had arrived before the abort is still handed out; the whole answer takes minutes.
 const controller = new AbortController();
 let parts = 0;
-for await (const _ of streamText({ ...call, prompt: "Write the numbers from 1 to 1000, separated by commas.", maxOutputTokens: 2000, abortSignal: controller.signal }).textStream) if (++parts === 3) controller.abort();
-assert.ok(parts < 1000);
+for await (const _ of streamText({ ...call, prompt: "Write the numbers from 1 to 1000, separated by commas.", maxOutputTokens: 100000, abortSignal: controller.signal }).textStream) if (++parts === 3) controller.abort();
+assert.ok(parts >= 3 && parts < 4000);
 console.log("ok");

@@ -36,7 +36,8 @@ await assert.rejects(client.generate({ model: "nope", prompt: "x" }), /model 'no
 const formed = await client.chat({ model, messages, format: { type: "object", properties: { hi: { type: "boolean" } }, required: ["hi"] }, options });
 assert.equal(typeof JSON.parse(formed.message.content).hi, "boolean");
 
-const stream = await client.generate({ model, prompt: "Write the numbers from 1 to 1000, separated by commas.", options: { num_predict: 2000, temperature: 0 }, stream: true });
+// It takes minutes, so that it cannot have ended before the abort.
+const stream = await client.generate({ model, prompt: "Write the numbers from 1 to 1000, separated by commas.", options: { num_predict: 100000, temperature: 0 }, stream: true });
 let parts = 0;
 await assert.rejects(async () => {
   for await (const _ of stream) if (++parts === 3) stream.abort();

@@ -210,6 +210,26 @@ static inline void submit(struct host *h, const char *model, const char *prompt,
         fail_msg("%s", err.message);
 }
 
+static inline void submit_two(struct host *h, const char *model, const char *prompt, struct stream *a,
+                              struct stream *b)
+{
+    struct err err = {0};
+    char paths[2][128];
+    struct stream *both[] = {a, b};
+    struct host_submission what[2];
+    struct job *jobs[2];
+    for (int i = 0; i < 2; i++) {
+        stream_init(both[i]);
+        what[i] = submission(model, paths[i], both[i]);
+        both[i]->prompt = xstrdup(prompt);
+        what[i].request = make_request(prompt);
+    }
+    if (host_submit_all(h, what, 2, jobs, &err) != 0)
+        fail_msg("%s", err.message);
+    a->job = jobs[0];
+    b->job = jobs[1];
+}
+
 static inline struct host_model_status status_of_first(struct host *h, bool *found)
 {
     struct host_status all;

@@ -73,19 +73,19 @@ static void test_exactly_slots_and_queue(void **unused)
 
 static void test_cancel_in_every_state(void **unused)
 {
-    struct stream loading, running, queued, beside, done;
+    struct stream loading, running, blocking, queued, beside, done;
     struct host_options o = defaults;
     o.num_parallel = 2;
     write_model("a", "load_steps=100 load_ms=10");
     struct host *h = start(&o);
-    submit(h, "a", "n=1", &loading);
+    submit(h, "a", "hold", &loading); // if it should be loaded already, it still has not ended
     bool found = false;
     while (!found)
         status_of_first(h, &found);
     assert_true(host_cancel(h, loading.job));
     assert_false(host_cancel(h, loading.job)); // once
     write_model("a", "fast");
-    submit(h, "a", "n=3000", &beside);
+    submit(h, "a", "hold", &blocking);
     submit(h, "a", "hold", &running);
     submit(h, "a", "n=4", &queued);
     submit(h, "a", "n=6", &done);
@@ -94,8 +94,12 @@ static void test_cancel_in_every_state(void **unused)
     assert_true(host_cancel(h, running.job));
     check_whole(&done, 6); // took the place
     assert_false(host_cancel(h, done.job));
+    submit(h, "a", "n=3000", &beside);
+    wait_tokens(&beside, 1);
+    assert_true(host_cancel(h, blocking.job));
     check_whole(&beside, 3000);
-    assert_int_equal(loading.n_ends + queued.n_ends + running.n_ends, 0);
+    assert_int_equal(loading.n_ends + queued.n_ends + running.n_ends + blocking.n_ends, 0);
+    stream_fini(&blocking);
     stream_fini(&loading);
     stream_fini(&running);
     stream_fini(&queued);
@@ -195,7 +199,7 @@ static void test_a_thread_that_hangs_is_not_alive(void **unused)
     for (int i = 0; i < 3; i++)
         while (!host_is_alive(h)) // also without work: the question wakes it
             usleep(1000);
-    submit(h, "a", "n=100000", &s);
+    submit(h, "a", "n=16000000", &s); // more than it can say in the meantime
     wait_tokens(&s, 1);
     pthread_mutex_lock(&s.mutex); // the next event's callback waits for it
     while (host_is_alive(h))
@@ -262,8 +266,10 @@ static void test_many_clients(void **unused)
     enum { N = 8 };
     pthread_t threads[N];
     struct client clients[N];
+    struct stream waiting;
     write_model("a", "weights=1000");
     struct host *h = start(&defaults);
+    submit(h, "a", "hold", &waiting); // so that one runs for certain
     for (int i = 0; i < N; i++) {
         clients[i] = (struct client){.h = h, .seed = (unsigned)i + 1};
         assert_int_equal(pthread_create(&threads[i], NULL, be_a_client, &clients[i]), 0);
@@ -275,6 +281,8 @@ static void test_many_clients(void **unused)
     kill(m.pid, SIGKILL);
     for (int i = 0; i < N; i++)
         pthread_join(threads[i], NULL);
+    assert_true(host_cancel(h, waiting.job));
+    stream_fini(&waiting);
     struct host_status all;
     host_status_read(h, &all);
     assert_true(all.n_running == 0 && all.n_queued == 0);

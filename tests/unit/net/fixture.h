@@ -160,6 +160,21 @@ static inline int dial(struct fixture *f)
     return wire_connect(http_server_port(f->server));
 }
 
+// A connection on which so much was sent at once: the server did not have to wait for this process.
+static inline int dial_and_send(struct fixture *f, const char *text)
+{
+    for (;;) {
+        int64_t start_ns = clock_monotonic_ns();
+        int fd = dial(f);
+        bool is_sent = wire_try_send(fd, text, strlen(text));
+        if (clock_monotonic_ns() - start_ns < NS_PER_S) {
+            assert_true(is_sent);
+            return fd;
+        }
+        close(fd);
+    }
+}
+
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
 
 static inline void assert_answer(int fd, int status, const char *body)

@@ -100,8 +100,7 @@ static void connections_beyond_the_limit_get_503(void **state)
         await(&f, &f.n_kept, i + 1);
     }
     for (int i = 0; i < 10; i++) {
-        int fd = dial(&f);
-        wire_send(fd, GET("/x"));
+        int fd = dial_and_send(&f, GET("/x"));
         assert_answer(fd, 503, NULL);
         assert_closed(fd);
     }
@@ -277,26 +276,36 @@ static void say_nothing(void *user, struct watch_connection *c)
 static void who_does_not_send_in_time_is_cut(void **state)
 {
     struct err err = {0};
-    int late[2], early[2];
+    int late[2], early[2], unread[2];
     struct timeval patience = {.tv_sec = WIRE_PATIENCE_S};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, late), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, early), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, unread), 0);
+    assert_int_equal(send(unread[1], "x", 1, 0), 1);
+    setsockopt(unread[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(late[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     struct watch *w = watch_new(say_nothing, NULL, &err);
     assert_non_null(w);
     int64_t now = clock_monotonic_ns();
+    struct watch_connection *u = watch_add(w, unread[0], NULL, now - 1);
     struct watch_connection *a = watch_add(w, late[0], NULL, now - 1);
     struct watch_connection *b = watch_add(w, early[0], NULL, now + 3600 * NS_PER_S);
     assert_int_equal(wire_byte(late[1]), -1); // shut down by the watcher
     char c;
     assert_int_equal(recv(early[1], &c, 1, MSG_DONTWAIT), -1);
     assert_int_equal(errno, EAGAIN);
+    assert_int_equal(recv(unread[1], &c, 1, MSG_DONTWAIT), -1); // looked at before, and it had sent something
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(recv(unread[0], &c, 1, 0), 1);
+    assert_int_equal(wire_byte(unread[1]), -1);
+    watch_remove(w, u);
     watch_remove(w, a);
     watch_remove(w, b);
     watch_free(w);
     for (int i = 0; i < 2; i++) {
         close(late[i]);
         close(early[i]);
+        close(unread[i]);
     }
 }
 

@@ -13,7 +13,7 @@
 
 #include "base/strbuf.h"
 
-enum { WIRE_PATIENCE_S = 30 };
+enum { WIRE_PATIENCE_S = 300 };
 
 struct wire_answer {
     int status;         // 0: the connection ended before an answer

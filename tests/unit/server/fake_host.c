@@ -427,7 +427,7 @@ static bool wait_for(struct host *h, const unsigned *counter, unsigned n)
     struct timespec until;
     int rc = 0;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 10;
+    until.tv_sec += 300;
     pthread_mutex_lock(&h->lock);
     while (*counter < n && rc == 0)
         rc = pthread_cond_timedwait(&h->changed, &h->lock, &until);

@@ -148,7 +148,7 @@ static void show_tells_all(void **state)
 
 static void wait_until_idle(struct harness *h)
 {
-    for (int i = 0; i < 1000 && atomic_load(&h->app.n_generations) > 0; i++)
+    for (int i = 0; i < 30000 && atomic_load(&h->app.n_generations) > 0; i++)
         usleep(10000);
     assert_int_equal(atomic_load(&h->app.n_generations), 0);
 }
