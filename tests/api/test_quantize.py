@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import checkpoints
-from crowd import children_of, runners_of, stands_still, until
+from crowd import children_of, is_stopped, runners_of, until
 from served import PROGRAM, Server, clean_env
 
 
@@ -109,7 +109,7 @@ def held_conversion(server):
         try:
             for pid in found:
                 os.kill(pid, signal.SIGSTOP)
-                until(lambda pid=pid: stands_still(pid), "process %d is stopped" % pid)
+                until(lambda pid=pid: is_stopped(pid), "process %d is stopped" % pid)
             written = [os.path.getsize(path) for path in unfinished(server.env["OLLAMA_MODELS"])]
             if len(found) == 1 and len(written) == 1 and written[0] < line["total"] - IN_PIPES:
                 yield connection, reply, found.pop()
