@@ -152,6 +152,15 @@ class Page:
     def is_answering(self):
         return bool(self.shown("button[aria-label=Stop]"))
 
+    def stop(self):
+        """Clicks on Stop for as long as there is an answer on its way; it may end by itself just then."""
+        def is_over():
+            for button in self.shown("button[aria-label=Stop]"):
+                button.click()
+            return not self.is_answering()
+
+        self.until(is_over, "the end of the answer")
+
     def answer(self):
         found = self.shown(".chat-assistant")
         return " ".join(found[-1].text.split()) if found else ""
@@ -203,8 +212,7 @@ def test_open_webui_signs_in_chooses_chats_streams_and_stops(page, webui, drover
         seen.append(page.until(lambda: len(page.answer()) > len(seen[-1]) and page.is_answering() and page.answer(), "more of the answer"))
     page.keep_picture(connection)
 
-    page.click("button[aria-label=Stop]")
-    page.until(lambda: not page.is_answering(), "the end of the answer")
+    page.stop()
     drover.wait_idle()
     stopped = requests_of(drover, connection)[-1]
     assert (stopped["model"], stopped["outcome"]) == ("talker:latest", "cancelled"), stopped
@@ -222,8 +230,6 @@ def test_open_webui_calls_its_tools(page, webui, drover, connection):
                        "the result goes to the model")[0]
     assert first["status"] == 200 and first["prompt_tokens"] > 1000, first
     page.keep_picture(connection + "-tools")
-    if page.is_answering():  # so small a model calls again and again
-        page.click("button[aria-label=Stop]")
-    page.until(lambda: not page.is_answering(), "the end of the answer")
+    page.stop()  # so small a model calls again and again
     drover.wait_idle()
     assert all(r["status"] in (200, 499) for r in requests_of(drover, connection, "clerk:latest"))

@@ -70,13 +70,13 @@ def ask_alone(server):
 class Wanderer(threading.Thread):
     """One client after the other. `books`: {id: how it ended}; `wrong`: what may not be."""
 
-    def __init__(self, server, alone, seed, until_s, books, wrong):
+    def __init__(self, server, alone, seed, is_over, books, wrong):
         super().__init__()
-        self.server, self.alone, self.chance, self.until_s, self.books, self.wrong = server, alone, random.Random(seed), until_s, books, wrong
+        self.server, self.alone, self.chance, self.is_over, self.books, self.wrong = server, alone, random.Random(seed), is_over, books, wrong
         self.prefix, self.n = "soak-%d" % seed, 0
 
     def run(self):
-        while time.monotonic() < self.until_s:
+        while not self.is_over():
             self.n += 1
             name = "%s-%d" % (self.prefix, self.n)
             try:
@@ -150,24 +150,29 @@ class Wanderer(threading.Thread):
 
 
 class Killer(threading.Thread):
-    """Every now and then the process of some model dies, or stands still until the watchdog finds it."""
+    """Every now and then, once at least, the process of some model dies, or stands still until the watchdog finds it."""
 
     def __init__(self, server, seed, until_s):
-        super().__init__()
+        super().__init__(daemon=True)
         self.server, self.chance, self.until_s, self.n = server, random.Random(seed), until_s, 0
 
     def run(self):
-        while time.monotonic() + 4 < self.until_s:
+        while time.monotonic() + 4 < self.until_s or self.n == 0:
             time.sleep(2 + 3 * self.chance.random())
-            models = json.loads(self.server.call("GET", "/api/ps").text)["models"]
             pids = runners_of(self.server)
-            if any(m["state"] == "loading" for m in models) and self.chance.random() < 0.8:
+            if self.is_loading() and self.chance.random() < 0.8:
                 continue  # now and then amid a load, but not so often that nothing is ever loaded
             if not pids:
                 continue
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.chance.choice(pids), signal.SIGKILL if self.chance.random() < 0.8 else signal.SIGSTOP)
+                pid, how = self.chance.choice(pids), signal.SIGKILL if self.chance.random() < 0.8 else signal.SIGSTOP
+                os.kill(pid, how)
                 self.n += 1
+                if how == signal.SIGSTOP and self.is_loading():
+                    os.kill(pid, signal.SIGCONT)  # perhaps this one: a load may stand still for minutes
+
+    def is_loading(self):
+        return any(m["state"] == "loading" for m in json.loads(self.server.call("GET", "/api/ps").text)["models"])
 
 
 # ---- What it holds ----
@@ -175,8 +180,15 @@ Held = collections.namedtuple("Held", "rss n_fds n_threads n_processes")
 
 
 def quiet(server):
-    """All models unloaded, all connections closed: what the front still holds."""
+    """All connections closed, all requests ended, all models unloaded: what the front still holds."""
+    until(lambda: scrape(server).get_one("drover_http_connections") <= 1, "the connections are closed")  # nobody comes any more
     server.wait_idle()
+
+    def all_ended():
+        events = [event for event, _, _ in log_events(server)]
+        return events.count("admitted") == events.count("ended")
+
+    until(all_ended, "the log has all ends")
     for model in server.models:
         server.post("/api/generate", {"model": model, "keep_alive": 0})
 
@@ -196,8 +208,12 @@ def quiet(server):
 
 def round_of(server, alone, seed, seconds, books, wrong):
     until_s = time.monotonic() + seconds
-    threads = [Wanderer(server, alone, seed * 100 + i, until_s, books, wrong) for i in range(N_CLIENTS)]
     killer = Killer(server, seed, until_s)
+
+    def is_over():
+        return time.monotonic() >= until_s and (wrong or killer.n > 0 and list(books.values()).count("finished") > N_CLIENTS)
+
+    threads = [Wanderer(server, alone, seed * 100 + i, is_over, books, wrong) for i in range(N_CLIENTS)]
     before = scrape(server)
     for t in [*threads, killer]:
         t.start()
@@ -207,7 +223,8 @@ def round_of(server, alone, seed, seconds, books, wrong):
         fallen = [k for k in before if k[0].endswith(("_total", "_count")) and now.get(k, -1) < before[k]]
         assert not fallen, fallen
         before = now
-    killer.join()
+    if not wrong:
+        killer.join()
     return killer.n
 
 
