@@ -16,6 +16,9 @@
 enum {
     MAX_PENDING_BYTES = 1 << 20,
     CHUNK_BYTES = 4096,
+    MAX_BLOCK_BYTES = MAX_PENDING_BYTES - CHUNK_BYTES, // a longer block is none
+    MAX_SPACE_BYTES = 4096,                            // as much white space waits for what comes behind it
+    MAX_CALL_BYTES = 8 * MAX_PENDING_BYTES,            // six bytes for a '<', twenty for a ".1"
     EAGER_BYTES = 16 << 10, // a longer block is read again only when something ends
     MAX_MARKS = 32,
 };
@@ -40,7 +43,8 @@ struct reply {
     void *user;
     struct strbuf pending;
     enum state state;
-    size_t opener_i, n_tried; // of a block; bytes of it that were there when it was read last
+    size_t opener_i;        // of a block
+    size_t n_tried, n_seen; // bytes of it that were there when it was read last, when that was last asked
     uint32_t n_calls;
     bool at_end;
     char closing[REPLY_TAG_BYTES];
@@ -56,7 +60,7 @@ static void tell_text(struct reply *r, enum reply_kind kind, size_t n)
 
 static void tell_call(struct reply *r, const json_t *call)
 {
-    struct strbuf arguments = STRBUF_INIT(2ul * MAX_PENDING_BYTES);
+    struct strbuf arguments = STRBUF_INIT(MAX_CALL_BYTES);
     struct json_writer w = json_writer_make(&arguments);
     json_put_value(&w, json_object_get(call, "arguments"));
     struct reply_part part = {.kind = REPLY_CALL,
@@ -130,7 +134,8 @@ static size_t find_mark(const struct marks *m, struct slice text, bool at_end, s
 
 static size_t drop_space_before(const struct reply *r, size_t n)
 {
-    while (n > 0 && reply_is_one_of(r->pending.at[n - 1], " \t\r\n"))
+    size_t least = n - MIN(n, MAX_SPACE_BYTES);
+    while (n > least && reply_is_one_of(r->pending.at[n - 1], " \t\r\n"))
         n--;
     return n;
 }
@@ -139,6 +144,7 @@ static size_t drop_space_before(const struct reply *r, size_t n)
 static bool enter(struct reply *r, enum state state)
 {
     r->state = state;
+    r->n_tried = r->n_seen = 0;
     return true;
 }
 
@@ -153,7 +159,7 @@ static bool at_start(struct reply *r)
     struct slice text = strbuf_slice(&r->pending);
     size_t n_space = reply_count_space(text);
     struct slice rest = reply_behind(text, n_space);
-    if (r->spec.opening[0] == 0)
+    if (r->spec.opening[0] == 0 || n_space > MAX_SPACE_BYTES)
         return enter(r, CONTENT_HEAD);
     if (slice_starts_with(rest, slice_of(r->spec.opening))) {
         strbuf_drop_front(&r->pending, n_space + strlen(r->spec.opening));
@@ -206,15 +212,17 @@ static bool tail_of_thinking(struct reply *r)
 // An answer without tags: only at its very beginning, and only what may be JSON.
 static bool head_of_content(struct reply *r)
 {
-    struct slice text = strbuf_slice(&r->pending), rest = reply_behind(text, reply_count_space(text));
+    struct slice text = strbuf_slice(&r->pending);
+    size_t n_space = reply_count_space(text);
+    struct slice rest = reply_behind(text, n_space);
     bool is_go_brace = strcmp(r->spec.tag, "{") == 0 || strcmp(r->spec.tag, "[") == 0;
-    if (!hears_calls(r) || r->tools == NULL || !(r->row->takes_bare_json || is_go_brace))
+    bool may_be_bare = hears_calls(r) && r->tools != NULL && (r->row->takes_bare_json || is_go_brace);
+    if (!may_be_bare || n_space > MAX_SPACE_BYTES)
         return enter(r, CONTENT);
     if (rest.n == 0 && !r->at_end)
         return false;
     bool is_json =
         rest.n > 0 && (is_go_brace ? rest.at[0] == r->spec.tag[0] : reply_is_one_of(rest.at[0], "{[`"));
-    r->n_tried = 0;
     return enter(r, is_json ? BARE : CONTENT);
 }
 
@@ -235,20 +243,16 @@ static bool in_content(struct reply *r)
     if (found >= m.n_openers)
         return found < m.n;
     r->opener_i = found;
-    r->n_tried = 0;
     return enter(r, BLOCK);
 }
 
 // Whether reading the block again may give something: short ones always, long ones when something ends.
-static bool is_worth_reading(struct reply *r)
+static bool is_worth_reading(struct reply *r, struct slice text)
 {
-    size_t n = r->pending.n, from = MIN(r->n_tried, n);
-    bool is_worth = r->at_end || n < EAGER_BYTES;
-    for (size_t i = from; i < n && !is_worth; i++)
-        is_worth = reply_is_one_of(r->pending.at[i], "}])>");
-    is_worth |= n > MAX_PENDING_BYTES - CHUNK_BYTES;
-    if (is_worth)
-        r->n_tried = n;
+    bool is_worth = r->at_end || text.n < EAGER_BYTES || text.n == MAX_BLOCK_BYTES;
+    for (size_t i = r->n_seen; i < text.n && !is_worth; i++)
+        is_worth = reply_is_one_of(text.at[i], "}])>");
+    r->n_seen = text.n;
     return is_worth;
 }
 
@@ -270,34 +274,35 @@ static enum reply_took read_block(struct reply *r, struct reply_block *b)
         json_array_foreach(b->calls, i, call) tell_call(r, call);
     json_decref(b->calls);
     b->calls = NULL;
-    bool is_too_long = r->pending.n > MAX_PENDING_BYTES - CHUNK_BYTES;
-    return took == REPLY_WAIT && (is_too_long || r->at_end) ? REPLY_NONE : took;
+    bool is_over = b->at_end || b->text.n == MAX_BLOCK_BYTES;
+    return took == REPLY_WAIT && is_over ? REPLY_NONE : took;
 }
 
+// At the end of an answer a block is read as if more came, then as all there is: what it says by itself does
+// not depend on when it was read last. Nor does it on what has come behind MAX_BLOCK_BYTES.
 static bool in_block(struct reply *r)
 {
-    if (!is_worth_reading(r))
+    struct slice text = slice_make(r->pending.at, MIN(r->pending.n, MAX_BLOCK_BYTES));
+    if (!is_worth_reading(r, text))
         return false;
     struct reply_block b = {.row = r->row,
-                            .text = strbuf_slice(&r->pending),
+                            .text = text,
                             .opener_i = r->opener_i,
                             .tag = r->spec.tag,
                             .tools = r->tools,
                             .n_calls = r->n_calls,
-                            .at_end = r->at_end,
+                            .at_end = r->at_end && r->n_tried == text.n,
                             .calls = json_array()};
+    r->n_tried = text.n;
     enum reply_took took = read_block(r, &b);
     if (took == REPLY_WAIT)
-        return false;
+        return r->at_end;
     strbuf_drop_front(&r->pending, b.n_used);
     if (took == REPLY_NONE)
         return enter(r, CONTENT);
-    r->n_tried = 0;
     if (took == REPLY_THINKS || took == REPLY_SPEAKS)
         return take_header(r, took);
-    if (b.stays)
-        return b.n_used > 0 && r->pending.n > 0;
-    return enter(r, CONTENT_TAIL);
+    return enter(r, b.stays ? r->state : CONTENT_TAIL);
 }
 
 static bool step(struct reply *r)

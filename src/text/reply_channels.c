@@ -21,7 +21,8 @@ static enum reply_took take_body(struct reply_block *b, size_t at, struct slice 
     if (!is_json || !reply_add_call(b, name, arguments, slice_of("")))
         return REPLY_NONE;
     at += n;
-    reply_pass_closer(b, &at);
+    if (!reply_pass_closer(b, &at))
+        return REPLY_WAIT;
     b->n_used = at;
     return REPLY_TAKEN;
 }

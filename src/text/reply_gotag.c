@@ -4,18 +4,36 @@
 // dropped, but if no call comes at all it was content.
 #include <string.h>
 
+#include "base/mem.h"
 #include "text/reply_internal.h"
 
 static const struct reply_literals json = {0};
 
-// The name of a tool that comes first in the text, the longest of those. False: `*is_short` one may be
-// beginning.
-static bool find_name(const struct reply_block *b, struct slice *name, size_t *at, bool *is_short)
+static struct slice tool_name(const struct reply_block *b, size_t i)
+{
+    const json_t *function = json_object_get(json_array_get(b->tools, i), "function");
+    return json_slice(json_object_get(function, "name"));
+}
+
+// Whether the text ends within what may become a tool's name that begins at `limit` or before.
+static bool may_name_before(const struct reply_block *b, size_t limit)
+{
+    for (size_t i = 0; i < json_array_size(b->tools); i++) {
+        struct slice n = tool_name(b, i);
+        for (size_t at = b->text.n - MIN(b->text.n, n.n > 0 ? n.n - 1 : 0); at < b->text.n && at <= limit;
+             at++)
+            if (memcmp(b->text.at + at, n.at, b->text.n - at) == 0)
+                return true;
+    }
+    return false;
+}
+
+// The name of a tool that comes first in the text, the longest of those. False: there is none, or not yet.
+static bool find_name(const struct reply_block *b, struct slice *name, size_t *at)
 {
     *at = b->text.n;
     for (size_t i = 0; i < json_array_size(b->tools); i++) {
-        struct slice n =
-            json_slice(json_object_get(json_object_get(json_array_get(b->tools, i), "function"), "name"));
+        struct slice n = tool_name(b, i);
         const char *found = n.n > 0 && b->text.n > 0 ? memmem(b->text.at, b->text.n, n.at, n.n) : NULL;
         size_t where = found != NULL ? (size_t)(found - b->text.at) : b->text.n;
         if (where < *at || (found != NULL && where == *at && n.n > name->n)) {
@@ -23,14 +41,7 @@ static bool find_name(const struct reply_block *b, struct slice *name, size_t *a
             *name = n;
         }
     }
-    *is_short = false;
-    for (size_t i = 0; i < json_array_size(b->tools) && *at < b->text.n; i++) { // a longer one may be meant
-        struct slice n =
-            json_slice(json_object_get(json_object_get(json_array_get(b->tools, i), "function"), "name"));
-        struct slice rest = reply_behind(b->text, *at);
-        *is_short |= rest.n < n.n && memcmp(rest.at, n.at, rest.n) == 0;
-    }
-    return *at < b->text.n && !(*is_short && !b->at_end);
+    return *at < b->text.n && (b->at_end || !may_name_before(b, *at));
 }
 
 // Where the arguments are within an object that was found: borrowed, or NULL.
@@ -56,19 +67,18 @@ static const json_t *find_arguments(const json_t *value, struct slice name, int 
     return NULL;
 }
 
-// The first object from `from` on that can be read. NULL: `*is_short` it may still come.
-static json_t *find_object(const struct reply_block *b, size_t from, size_t *end, bool *is_short)
+// The first object from `from` on that can be read. NULL: it may still come.
+static json_t *find_object(const struct reply_block *b, size_t from, size_t *end)
 {
-    *is_short = true;
     for (size_t at = from; at < b->text.n; at++) {
         size_t n;
+        bool is_short;
         if (b->text.at[at] != '{')
             continue;
-        json_t *value = reply_read_literal(reply_behind(b->text, at), &json, &n, is_short);
+        json_t *value = reply_read_literal(reply_behind(b->text, at), &json, &n, &is_short);
         *end = at + n;
-        if (value != NULL || *is_short)
+        if (value != NULL || is_short)
             return value;
-        *is_short = true;
     }
     return NULL;
 }
@@ -114,14 +124,10 @@ static enum reply_took take_one(struct reply_block *b, size_t *at)
     size_t name_at, end;
     bool is_short;
     rest.text = reply_behind(b->text, *at);
-    if (!find_name(&rest, &name, &name_at, &is_short))
-        return b->at_end ? REPLY_NONE : REPLY_WAIT;
-    size_t start = find_start(&rest, name_at);
-    json_t *value = find_object(&rest, start, &end, &is_short);
-    if (value == NULL && start < name_at && !is_short)
-        value = find_object(&rest, name_at, &end, &is_short);
+    json_t *value =
+        find_name(&rest, &name, &name_at) ? find_object(&rest, find_start(&rest, name_at), &end) : NULL;
     if (value == NULL)
-        return b->at_end || !is_short ? REPLY_NONE : REPLY_WAIT;
+        return b->at_end ? REPLY_NONE : REPLY_WAIT;
     const json_t *found = find_arguments(value, name, 0);
     json_t *arguments = json_is_string(found)
                             ? reply_read_literal(json_slice(found), &json, &(size_t){0}, &is_short)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What the files of the reply parser share: the table's rows, the blocks of text in which calls stand, and
 // what reads them. A hook gets the text behind an opener and says what became of it; it is asked again with
-// more text as long as it waits, so it keeps no state and its answer depends on the text alone.
+// more text as long as it waits, so it keeps no state and its answer depends on the text alone. Whatever it
+// says but REPLY_WAIT it would say of every longer text too, with the same calls and n_used: else an answer
+// would depend on how it is cut. So a hook that looked at the end of the text waits.
 #pragma once
 
 #include "base/strbuf.h"

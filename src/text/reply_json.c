@@ -110,7 +110,10 @@ enum reply_took reply_take_bare(struct reply_block *b)
     struct slice rest = reply_behind(b->text, at);
     if (!b->at_end && is_fenced && reply_is_prefix_of(rest, "```"))
         return REPLY_WAIT;
-    b->n_used = is_fenced && slice_starts_with(rest, slice_of("```")) ? at + 3 : at;
-    reply_pass_closer(b, &b->n_used);
+    if (is_fenced && slice_starts_with(rest, slice_of("```")))
+        at += 3;
+    if (!reply_pass_closer(b, &at))
+        return REPLY_WAIT;
+    b->n_used = at;
     return REPLY_TAKEN;
 }

@@ -64,7 +64,7 @@ static bool read_name(const struct reply_named *s, struct slice text, struct sli
 }
 
 // Where the object begins, behind white space and a fence; text.n when that is not decided.
-static size_t find_brace(struct slice text, size_t at)
+static size_t find_brace(struct slice text, size_t at, bool *is_fenced)
 {
     static const char *const fences[] = {"```json", "```"};
     at += reply_count_space(reply_behind(text, at));
@@ -74,21 +74,34 @@ static size_t find_brace(struct slice text, size_t at)
     for (size_t i = 0; i < 2; i++)
         if (slice_starts_with(rest, slice_of(fences[i]))) {
             at += strlen(fences[i]);
+            *is_fenced = true;
             break;
         }
     return at + reply_count_space(reply_behind(text, at));
+}
+
+// Behind white space the end of a fence, if it is there. False: it may still come.
+static bool pass_fence_end(const struct reply_block *b, size_t *at)
+{
+    size_t after = *at + reply_count_space(reply_behind(b->text, *at));
+    struct slice rest = reply_behind(b->text, after);
+    if (!b->at_end && reply_is_prefix_of(rest, "```"))
+        return false;
+    if (slice_starts_with(rest, slice_of("```")))
+        *at = after + 3;
+    return true;
 }
 
 enum reply_took reply_take_named(struct reply_block *b)
 {
     struct slice name, id = slice_of(""), first = reply_behind(b->text, reply_count_space(b->text));
     size_t at, n;
-    bool is_short;
+    bool is_short, is_fenced = false;
     if (first.n > 0 && reply_is_one_of(first.at[0], "[{")) // an older way of the same family
         return reply_take_json(b);
     if (!read_name(b->row->style, b->text, &name, &id, &at))
         return b->at_end ? REPLY_NONE : REPLY_WAIT;
-    at = find_brace(b->text, at);
+    at = find_brace(b->text, at, &is_fenced);
     struct slice rest = reply_behind(b->text, at);
     if (rest.n > 0 && rest.at[0] != '{')
         return REPLY_NONE;
@@ -98,12 +111,7 @@ enum reply_took reply_take_named(struct reply_block *b)
     at += n;
     if (!reply_add_call(b, name, arguments, id))
         return REPLY_NONE;
-    struct slice behind = reply_behind(b->text, at + reply_count_space(reply_behind(b->text, at)));
-    if (!b->at_end && b->row->closers[0] != NULL && (behind.n == 0 || reply_is_prefix_of(behind, "```")))
-        return REPLY_WAIT;
-    if (slice_starts_with(behind, slice_of("```")))
-        at = (size_t)(behind.at - b->text.at) + 3;
-    if (!reply_pass_closer(b, &at))
+    if ((is_fenced && !pass_fence_end(b, &at)) || !reply_pass_closer(b, &at))
         return REPLY_WAIT;
     b->n_used = at;
     return REPLY_TAKEN;

@@ -10,7 +10,7 @@ static const struct reply_literals python = {0};
 struct reader {
     struct slice text;
     size_t at;
-    bool is_short;
+    bool is_short; // the end of the text was seen: with more of it, all that was read behind may differ
 };
 
 static void skip_space(struct reader *r)
@@ -94,7 +94,6 @@ enum reply_took reply_take_python(struct reply_block *b)
     struct reader r = {.text = b->text};
     bool is_list = passes(&r, '['), goes_on = true, is_good = true;
     size_t end = 0;
-    r.is_short = false;
     while (goes_on && (is_good = read_call(&r, b))) {
         end = r.at;
         if (is_list) {
@@ -106,13 +105,13 @@ enum reply_took reply_take_python(struct reply_block *b)
             goes_on = r.at < r.text.n && (isalpha((unsigned char)r.text.at[r.at]) || r.text.at[r.at] == '_');
         }
     }
-    if (is_list && is_good && passes(&r, ']'))
+    bool is_whole = is_list && is_good && passes(&r, ']');
+    if (is_whole)
         end = r.at;
-    else if (is_list && !b->at_end)
-        return r.is_short ? REPLY_WAIT : REPLY_NONE;
-    if (!is_good && r.is_short && !b->at_end)
+    else if (r.is_short && !b->at_end) // behind a call another may come
         return REPLY_WAIT;
-    if (json_array_size(b->calls) == 0)
+    bool is_broken = is_list && !is_whole && !b->at_end;
+    if (is_broken || json_array_size(b->calls) == 0)
         return REPLY_NONE;
     if (!reply_pass_closer(b, &end))
         return REPLY_WAIT;

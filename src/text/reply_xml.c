@@ -151,17 +151,20 @@ static enum found pass_call(struct reply_block *b, size_t *at, bool is_open)
         json_decref(arguments);
         return FOUND_NONE;
     }
+    if (!reply_add_call(b, name, arguments, slice_of("")))
+        return FOUND_NONE;
     *at = to;
-    return reply_add_call(b, name, arguments, slice_of("")) ? FOUND_ONE : FOUND_NONE;
+    return FOUND_ONE;
 }
 
+// Several calls may stand in one block, but where the opener is a call's own, each is a block.
 enum reply_took reply_take_xml(struct reply_block *b)
 {
     const struct reply_xml *x = b->row->style;
     bool is_open = x->call_open[0] != 0 && strcmp(b->row->openers[b->opener_i], x->call_open) == 0;
     size_t at = 0;
     enum found found = pass_call(b, &at, is_open);
-    while (found == FOUND_ONE && x->call_open[0] != 0 && at < b->text.n)
+    while (found == FOUND_ONE && !is_open && x->call_open[0] != 0 && at < b->text.n)
         if ((found = pass_call(b, &at, false)) == FOUND_NONE)
             break;
     if (found == FOUND_SHORT && !b->at_end)

@@ -52,7 +52,7 @@ static const char tools_text[] =
     "\"at\":{\"type\":\"number\"},\"tags\":{\"type\":\"array\"},\"box\":{\"type\":\"object\"},"
     "\"any\":{\"anyOf\":[{\"type\":\"integer\"},{\"type\":\"string\"}]}}}}},"
     "{\"type\":\"function\",\"function\":{\"name\":\"get\",\"parameters\":{\"type\":\"object\","
-    "\"properties\":{}}}},"
+    "\"properties\":{}}}},{\"type\":\"function\",\"function\":{\"name\":\"forget_it\"}},"
     "{\"type\":\"function\",\"function\":{\"name\":\"add\",\"parameters\":{\"type\":\"object\","
     "\"properties\":"
     "{\"a\":{\"type\":\"number\"},\"b\":{\"type\":\"number\"}}}}}]";
@@ -186,6 +186,7 @@ static void go_templates_name_the_tag_of_calls(void **state)
          "call(get {\"x\":true})"},
         {"<tool_call>get_weather\n{\"city\": \"Oslo\"}</tool_call>", "call(get_weather {\"city\":\"Oslo\"})"},
         {"<tool_call>[{\"get\": {\"x\": 1}}]", "call(get {\"x\":1})"},
+        {"<tool_call>forget_it {\"x\": 1}", "call(forget_it {\"x\":1})"},
         {"<tool_call>{\"name\": \"unknown\", \"arguments\": {}}</tool_call>",
          "say({\"name\": \"unknown\", \"arguments\": {}}</tool_call>)"},
         {"no call <tool", "say(no call <tool)"},
@@ -241,6 +242,7 @@ static void hermes(void **state)
         {"<tool_call>no json</tool_call> x", "say(no json x)"},
         {"{\"name\": \"get\", \"arguments\": {\"k\": 1}}", "call(get {\"k\":1})"},
         {"```json\n{\"name\": \"get\", \"arguments\": {}}\n```\nSo.", "call(get {})say(So.)"},
+        {"{\"name\": \"get\", \"arguments\": {}}</tool_call> So.", "call(get {})say(So.)"},
         {"{\"name\": \"Bob\", \"age\": 3}", "say({\"name\": \"Bob\", \"age\": 3})"},
         {"{\"result\": 1}", "say({\"result\": 1})"},
         {"```json\n{\"x\": 1}\n```", "say(```json\n{\"x\": 1}\n```)"},
@@ -256,8 +258,8 @@ static void qwen3_thinks_before_it_calls(void **state)
     static const struct reply_case cases[] = {
         {"<think>\nI need it.\n</think>\n\n<tool_call>\n{\"name\": \"get\", \"arguments\": {}}\n</tool_call>",
          "think(I need it.)call(get {})"},
-        {"<think>I forget\n<tool_call>{\"name\": \"get\", \"arguments\": {}}</tool_call>",
-         "think(I forget)call(get {})"},
+        {"<think>I forget_it\n<tool_call>{\"name\": \"get\", \"arguments\": {}}</tool_call>",
+         "think(I forget_it)call(get {})"},
         {NULL, NULL}};
     struct reply_spec spec = of_jinja("hermes", "<think></think>{{ tools }}<tool_call></tool_call>");
     check_cases(&spec, true, cases);
@@ -302,11 +304,15 @@ static const struct family_case families[] = {
        "name=\"get\">"
        "\n</invoke>\n</minimax:tool_call>",
        "call(add {\"a\":2})call(get {})"},
+      {"<minimax:tool_call>\n<invoke name=\"get\">\n</invoke>\n<invoke name=\"\">\n</invoke>",
+       "call(get {})say(<invoke name=\"\">\n</invoke>)"},
       {NULL, NULL}}},
     {"minicpm-5",
      "<function name=\"f\"><param name=\"k\">",
      {{"<function name=\"get_weather\"><param name=\"city\"><![CDATA[a<b]]></param></function>",
        "call(get_weather {\"city\":\"a\\u003cb\"})"},
+      {"<function name=\"get\"></function>\n<function name=\"add\"></function> So.",
+       "call(get {})call(add {})say(So.)"},
       {NULL, NULL}}},
     {"deepseek-dsml",
      "{{ dsml_token }}DSML function_calls",
@@ -335,6 +341,7 @@ static const struct family_case families[] = {
        "call(get {})call(add {\"a\":1})"},
       {"<|python_tag|>{\"name\": \"get\", \"parameters\": {}}", "call(get {})"},
       {"<|python_tag|>brave_search.call(query=\"cats\")", "call(brave_search {\"query\":\"cats\"})"},
+      {"<|python_tag|>get() add(1, 2)\nSo.", "call(get {})call(add {\"a\":1,\"b\":2})say(So.)"},
       {"{\"function\": \"get\", \"parameters\": {}}", "call(get {})"},
       {"{\"city\": \"Rome\"}", "say({\"city\": \"Rome\"})"},
       {NULL, NULL}}},
@@ -347,6 +354,8 @@ static const struct family_case families[] = {
        "call(get_weather {\"city\":\"}[\"} 123456789)"},
       {"ok[TOOL_CALLS]add[ARGS]{\"a\": 1}[TOOL_CALLS]get[ARGS]{}", "say(ok)call(add {\"a\":1})call(get {})"},
       {"[TOOL_CALLS]add{\"a\": 2}", "call(add {\"a\":2})"},
+      {"[TOOL_CALLS]get{}\n```c\n```", "call(get {})say(```c\n```)"},
+      {"[TOOL_CALLS]get[ARGS]```json\n{}\n``` So.", "call(get {})say(So.)"},
       {"[TOOL_CALLS]", ""},
       {NULL, NULL}}},
     {"functionary-3.1",
@@ -402,6 +411,7 @@ static const struct family_case families[] = {
        "say(I look.)call(get {})"},
       {"<|channel|>final<|message|>Just so", "say(Just so)"},
       {" to=functions.get<|channel|>commentary json<|message|>{}", "call(get {})"},
+      {" to=functions.get<|channel|>commentary<|message|>{}<|call|> So.", "call(get {})say(So.)"},
       {"Hello, no header", "say(Hello, no header)"},
       {"<|channel|>final", ""},
       {NULL, NULL}}},
@@ -439,6 +449,8 @@ static const struct family_case families[] = {
      {{"<|tool_call_start|>[get_weather(city=\"Rome\", days=1), get()]<|tool_call_end|>Done",
        "call(get_weather {\"city\":\"Rome\",\"days\":1})call(get {})say(Done)"},
       {"<|tool_call_start|>[add(1, 2.5)]", "call(add {\"a\":1,\"b\":2.5})"},
+      {"<|tool_call_start|>get(), add(1, 2); get()<|tool_call_end|>",
+       "call(get {})call(add {\"a\":1,\"b\":2})call(get {})"},
       {NULL, NULL}}},
     {"olmo-3",
      "<function_calls>",
@@ -501,6 +513,38 @@ static void every_family_is_read_however_it_is_cut(void **state)
     }
 }
 
+// What models let slip: a word put in anywhere gives whatever it gives, but the same however it is cut.
+static void check_with_word(const struct reply_spec *spec, json_t *tools, const char *text, const char *word)
+{
+    for (size_t at = 0; word != NULL && at <= strlen(text); at++) {
+        struct strbuf mixed = STRBUF_INIT(4096);
+        strbuf_printf(&mixed, "%.*s%s%s", (int)at, text, word, text + at);
+        char *whole = read_reply(spec, tools, strbuf_text(&mixed), 0, mixed.n),
+             *bytes = read_reply(spec, tools, strbuf_text(&mixed), 0, 1);
+        if (strcmp(whole, bytes) != 0)
+            fail_msg("%s: <%s>: whole\n%s\nby bytes\n%s", reply_family_name(spec->family),
+                     strbuf_text(&mixed), whole, bytes);
+        free(whole);
+        free(bytes);
+        strbuf_fini(&mixed);
+    }
+}
+
+static void replies_with_a_word_too_much_are_read_however_they_are_cut(void **state)
+{
+    struct err err = {0};
+    json_t *tools = json_parse(slice_of(tools_text), &err);
+    for (size_t i = 0; i < COUNT_OF(families); i++) {
+        struct reply_spec spec = of_jinja(families[i].family, families[i].source);
+        const struct reply_row *row = &reply_rows[spec.family];
+        const char *const words[] = {row->openers[0], row->closers[0], ", ", "```"};
+        for (const struct reply_case *c = families[i].cases; c->text != NULL; c++)
+            for (size_t k = 0; k < COUNT_OF(words); k++)
+                check_with_word(&spec, tools, c->text, words[k]);
+    }
+    json_decref(tools);
+}
+
 static void every_family_has_cases(void **state)
 {
     const char *name;
@@ -554,6 +598,51 @@ static void an_endless_call_becomes_content(void **state)
     json_decref(tools);
 }
 
+// A call that ends just where a block may be no longer, or behind.
+static void a_long_call_is_one_or_none_however_it_is_cut(void **state)
+{
+    enum { LONGEST_BYTES = (1 << 20) - 4096 };
+    struct reply_spec spec = of_jinja("functools", "functools[");
+    struct err err = {0};
+    json_t *tools = json_parse(slice_of(tools_text), &err);
+    for (size_t n = LONGEST_BYTES - 1; n <= LONGEST_BYTES + 1; n++) {
+        struct strbuf text = STRBUF_INIT(4 << 20);
+        strbuf_push_text(&text, "functools{\"name\": \"get\", \"arguments\": {\"x\": \"");
+        while (text.n < strlen("functools") + n - strlen("\"}}x"))
+            strbuf_push_char(&text, '-');
+        strbuf_push_text(&text, "\"}}x");
+        static const size_t steps[] = {4 << 20, 4000, 61};
+        for (size_t i = 0; i < COUNT_OF(steps); i++) {
+            char *parts = read_reply(&spec, tools, strbuf_text(&text), 0, steps[i]);
+            assert_memory_equal(parts, n <= LONGEST_BYTES ? "call(get" : "say({\"name", 8);
+            free(parts);
+        }
+        strbuf_fini(&text);
+    }
+    json_decref(tools);
+}
+
+static void endless_white_space_is_not_lost(void **state)
+{
+    struct reply_spec spec = of_jinja("hermes", "<think></think>{{ tools }}<tool_call></tool_call>");
+    struct err err = {0};
+    json_t *tools = json_parse(slice_of(tools_text), &err);
+    for (int is_behind = 0; is_behind < 2; is_behind++) {
+        struct strbuf text = STRBUF_INIT(4 << 20);
+        strbuf_push_text(&text, is_behind ? "a" : "");
+        for (int i = 0; i < 3 << 19; i++)
+            strbuf_push_char(&text, ' ');
+        strbuf_push_text(&text, "b");
+        for (size_t step = 100; step < 4 << 20; step *= 100) {
+            char *parts = read_reply(&spec, tools, strbuf_text(&text), 0, step);
+            assert_int_equal(strlen(parts), text.n + strlen("say()"));
+            free(parts);
+        }
+        strbuf_fini(&text);
+    }
+    json_decref(tools);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -565,10 +654,13 @@ int main(void)
         cmocka_unit_test(hermes),
         cmocka_unit_test(qwen3_thinks_before_it_calls),
         cmocka_unit_test(every_family_is_read_however_it_is_cut),
+        cmocka_unit_test(replies_with_a_word_too_much_are_read_however_they_are_cut),
         cmocka_unit_test(every_family_has_cases),
         cmocka_unit_test(without_tools_nothing_is_a_call),
         cmocka_unit_test(control_tokens_are_kept_where_they_mean_something),
         cmocka_unit_test(an_endless_call_becomes_content),
+        cmocka_unit_test(a_long_call_is_one_or_none_however_it_is_cut),
+        cmocka_unit_test(endless_white_space_is_not_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
