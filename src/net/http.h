@@ -57,6 +57,9 @@ typedef bool http_proxy_fn(void *user, const char *address);
 // with and a sentence in *why (a literal).
 typedef int http_sink_fn(void *user, struct slice bytes, const char **why);
 
+// The server listens, and takes its first request when this returns.
+typedef void http_listening_fn(void *user, struct http_server *s);
+
 enum { HTTP_MOST_HEADERS = 256 };
 
 struct http_server_options {
@@ -85,6 +88,7 @@ struct http_server_options {
     http_handler_fn *handler;
     http_error_body_fn *error_body;
     const char *error_content_type; // of error_body; NULL: application/json; charset=utf-8
+    http_listening_fn *listening;   // optional
     http_prepare_fn *prepare;       // optional
     http_answered_fn *answered;     // optional
     void *user;                     // for all these functions
@@ -114,13 +118,11 @@ size_t http_server_connection_count(struct http_server *s);   // open now
 size_t http_server_waiting_body_bytes(struct http_server *s); // held now
 // From now on each answer closes its connection; new connections are still taken.
 void http_server_drain(struct http_server *s);
-// Drains, and closes the listening socket; running requests go on.
-void http_server_stop_accepting(struct http_server *s);
 // Asks itself something over a connection of its own: whether some answer comes in time. Blocks, so not on a
 // thread of the server.
 bool http_server_answers(struct http_server *s, int timeout_ms);
-// Cuts what is still running (on_gone is called for it), stops all threads. NULL is allowed. Not from a
-// handler.
+// Closes the listening socket, cuts what is still running (on_gone is called for it), stops all threads. NULL
+// is allowed. Not from a handler.
 void http_server_free(struct http_server *s);
 
 // --- a request ---

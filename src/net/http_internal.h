@@ -89,9 +89,8 @@ struct http_server {
     uint16_t port;
     bool is_loopback;
     bool layout_is_known; // of a request's head in the library's memory: see guard_check_layout
-    atomic_bool is_draining, is_deaf, is_stopping;
+    atomic_bool is_draining, is_stopping;
     int listen_fd;            // owned by the daemon
-    int quiet_fd;             // the listening socket once nothing is accepted any more; -1 before
     atomic_int n_connections; // all
     atomic_int n_taken;       // those within the limits
     atomic_size_t waiting_body_bytes;

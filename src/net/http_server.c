@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,7 +252,6 @@ struct http_server *http_server_new(const struct http_server_options *options, s
     assert(options->handler != NULL);
     struct http_server *s = xcalloc(1, sizeof *s);
     atomic_init(&s->refs, 1);
-    s->quiet_fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     list_init(&s->requests);
     s->options = *options;
@@ -276,6 +276,8 @@ struct http_server *http_server_new(const struct http_server_options *options, s
     s->watch = watch_new(on_late, s, err);
     if (s->watch == NULL)
         goto failed;
+    if (options->listening != NULL)
+        options->listening(options->user, s);
     s->daemon = start_daemon(s, listen_fd);
     if (s->daemon != NULL)
         return s;
@@ -316,19 +318,6 @@ void http_server_drain(struct http_server *s)
     atomic_store(&s->is_draining, true);
 }
 
-void http_server_stop_accepting(struct http_server *s)
-{
-    http_server_drain(s);
-    if (atomic_exchange(&s->is_deaf, true))
-        return;
-    s->quiet_fd = MHD_quiesce_daemon(s->daemon);
-    // The library's threads may still look at it, so it is closed when they have ended. A socket given from
-    // outside is not shut: others may share it.
-    if (s->quiet_fd >= 0 && s->options.listen_fd < 0)
-        shutdown(s->quiet_fd, SHUT_RDWR);
-    remove_unix_socket(s);
-}
-
 // Wakes every sleeping connection: the library must not be stopped while one is suspended. Those that come to
 // be later see is_stopping.
 static void leave_all(struct http_server *s)
@@ -353,16 +342,29 @@ static void leave_all(struct http_server *s)
     free(all);
 }
 
+// The library shuts its listening socket down when it stops, which would end it for all who share it. So a
+// socket that was given from outside is exchanged for one that nobody reaches. (Not MHD_quiesce_daemon():
+// with epoll it may end the process, where a thread and it take the socket out of the same set.)
+static void leave_shared_socket(const struct http_server *s)
+{
+    int nobodys = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (nobodys < 0 || dup3(nobodys, s->listen_fd, O_CLOEXEC) < 0)
+        log_warn("net", "the socket that was passed on is shut: %s", strerror(errno));
+    if (nobodys >= 0)
+        close(nobodys);
+}
+
 void http_server_free(struct http_server *s)
 {
     if (s == NULL)
         return;
-    http_server_stop_accepting(s);
+    http_server_drain(s);
+    remove_unix_socket(s);
     atomic_store(&s->is_stopping, true);
     leave_all(s);
+    if (s->options.listen_fd >= 0)
+        leave_shared_socket(s);
     MHD_stop_daemon(s->daemon);
-    if (s->quiet_fd >= 0)
-        close(s->quiet_fd);
     watch_free(s->watch);
     server_unref(s);
 }

@@ -108,6 +108,14 @@ static int read_limits(struct http_server_options *o, struct err *err)
     return 0;
 }
 
+// The Host guard is against browsers, which reach no Unix socket; a proxy that does passes any host on.
+static void on_listening(void *user, struct http_server *http)
+{
+    struct app *app = user;
+    app->http = http;
+    app->listens_on_loopback = http_server_is_loopback(http) && http_server_port(http) != 0;
+}
+
 int opening_start_http(struct http_server **http, struct app *app, struct service *service, struct err *err)
 {
     struct hosts_address address = hosts_parse(options_text(OPT_HOST));
@@ -134,11 +142,13 @@ int opening_start_http(struct http_server **http, struct app *app, struct servic
     options.on_head = routes_on_head;
     options.handler = routes_handle;
     options.error_body = routes_error_body;
+    options.listening = on_listening;
     options.prepare = request_id_prepare;
     options.answered = routes_answered;
     options.user = app;
     *http = http_server_new(&options, err);
     if (!*http) {
+        app->http = NULL;
         hosts_format(&address, shown);
         if (err->code == ERR_UNAUTHORIZED) {
             err_clear(err);
@@ -151,9 +161,6 @@ int opening_start_http(struct http_server **http, struct app *app, struct servic
                 shown);
         return -1;
     }
-    app->http = *http;
-    // The Host guard is against browsers, which reach no Unix socket; a proxy that does passes any host on.
-    app->listens_on_loopback = http_server_is_loopback(*http) && http_server_port(*http) != 0;
     say_listening(app, *http, &address, service, options.listen_fd >= 0);
     return 0;
 }

@@ -288,7 +288,7 @@ static int serve(struct service *service, const sigset_t *waited, struct err *er
 out:
     service_unwatch(service);
     if (http)
-        http_server_stop_accepting(http);
+        http_server_drain(http);
     agent_free(agent);
     app_close(&app);
     if (host)

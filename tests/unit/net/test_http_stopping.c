@@ -2,6 +2,7 @@
 // Many requests at once, stopping, draining, and whether the server is alive.
 #include "../test.h"
 
+#include <stdatomic.h>
 #include <sys/resource.h>
 
 #include "fixture.h"
@@ -141,21 +142,56 @@ static void stopping_wakes_and_cuts_everything(void **state)
     }
 }
 
+struct arrivals {
+    struct sockaddr_in address;
+    atomic_bool is_over;
+    atomic_int n_refused;
+};
+
+static void *arrive_all_the_time(void *user)
+{
+    struct arrivals *a = user;
+    while (!atomic_load(&a->is_over)) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (connect(fd, (struct sockaddr *)&a->address, sizeof a->address) == 0)
+            wire_try_send(fd, GET("/any"), sizeof GET("/any") - 1);
+        else
+            atomic_fetch_add(&a->n_refused, 1);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void clients_that_arrive_do_not_keep_it_from_stopping(void **state)
+{
+    for (int round = 0; round < 100; round++) {
+        static struct fixture f;
+        pthread_t threads[2];
+        start(&f);
+        struct arrivals a = {.address = {.sin_family = AF_INET,
+                                         .sin_port = htons(http_server_port(f.server)),
+                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+        for (size_t i = 0; i < COUNT_OF(threads); i++)
+            pthread_create(&threads[i], NULL, arrive_all_the_time, &a);
+        await(&f, &f.n_handled, 1);
+        http_server_free(f.server);
+        int n_before = atomic_load(&a.n_refused);
+        while (atomic_load(&a.n_refused) < n_before + 4) // nobody listens there any more
+            ;
+        atomic_store(&a.is_over, true);
+        for (size_t i = 0; i < COUNT_OF(threads); i++)
+            pthread_join(threads[i], NULL);
+    }
+}
+
 static void draining_serves_what_runs(void **state)
 {
     static struct fixture f;
     start(&f);
-    uint16_t port = http_server_port(f.server);
     int fd = dial(&f);
     wire_send(fd, GET("/wait"));
     await(&f, &f.n_kept, 1);
-    http_server_stop_accepting(f.server);
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int late = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(late, (struct sockaddr *)&address, sizeof address), -1);
-    assert_int_equal(errno, ECONNREFUSED);
-    close(late);
+    http_server_drain(f.server);
     reply_text(f.kept[0], "still here");
     assert_answer(fd, 200, "still here");
     assert_closed(fd);
@@ -238,6 +274,7 @@ int main(int argc, char **argv) // an argument: only the tests of that name, '*'
         cmocka_unit_test(many_requests_wait_at_once),
         cmocka_unit_test(writers_of_many_threads_and_random_leavers),
         cmocka_unit_test(stopping_wakes_and_cuts_everything),
+        cmocka_unit_test(clients_that_arrive_do_not_keep_it_from_stopping),
         cmocka_unit_test(draining_serves_what_runs),
         cmocka_unit_test(draining_takes_new_connections_and_closes_them),
         cmocka_unit_test(it_knows_whether_it_answers),
