@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "compute/coarse.h"
 #include "engine/engine.h"
 #include "gguf/gguf.h"
 #include "machine.h"
@@ -29,6 +30,7 @@ struct options {
     uint32_t n_keys, n_predict,
         n_prompt;      // keys before the first timed token; timed tokens; tokens of a prompt
     uint32_t n_answer; // tokens of an answer, 0: none is measured
+    bool whole_head;   // no coarse copy of it
     const char *path;
 };
 
@@ -164,6 +166,14 @@ static double measure_answers(struct engine *e, const struct options *o, float t
     return (t.n_tokens - t.n_done) / ((double)t.generate_ns * 1e-9);
 }
 
+// What greedy decoding reads of the head: its coarse copy, where it has one; rows that are looked at again
+// come on top.
+static enum dtype head_type(const struct options *o, const struct gguf_tensor *t)
+{
+    enum dtype type = (enum dtype)t->type->id;
+    return !o->whole_head && coarse_bytes(type, t->ne[1], t->ne[0]) > 0 ? DTYPE_Q5_0 : type;
+}
+
 // What one token asks of the machine: bytes of packed matrices to read, multiplies to do. Attention comes on
 // top.
 static void print_model(const struct gguf *g, const struct options *o)
@@ -172,7 +182,8 @@ static void print_model(const struct gguf *g, const struct options *o)
     bool has_head = gguf_find_tensor(g, "output.weight") != NULL;
     for (size_t i = 0; i < gguf_n_tensors(g); i++) {
         const struct gguf_tensor *t = gguf_tensor_at(g, i);
-        enum dtype type = (enum dtype)t->type->id;
+        bool is_head = slice_is(t->name, has_head ? "output.weight" : "token_embd.weight");
+        enum dtype type = is_head ? head_type(o, t) : (enum dtype)t->type->id;
         if (t->n_dims != 2 || (has_head && slice_is(t->name, "token_embd.weight")))
             continue;
         double macs = (double)t->ne[0] * (double)t->ne[1];
@@ -214,6 +225,7 @@ static int run(const struct options *o)
     struct engine_options options = {.n_threads = o->n_threads,
                                      .kv_type = KV_F16,
                                      .level = o->level,
+                                     .has_no_coarse_head = o->whole_head,
                                      .n_slots = o->max_streams,
                                      .pool_tokens = MAX(pool_tokens, MIN_POOL_TOKENS)};
     int64_t start = clock_monotonic_ns();
@@ -251,8 +263,10 @@ static bool read_streams(struct options *o, const char *text)
 
 static bool read_option(struct options *o, int c, const char *value)
 {
-    uint32_t n = (uint32_t)atoi(value);
+    uint32_t n = value ? (uint32_t)atoi(value) : 0;
     switch (c) {
+    case 'w':
+        return o->whole_head = true;
     case 'j':
         o->n_threads = (int)n;
         return n > 0;
@@ -287,12 +301,12 @@ int main(int argc, char **argv)
     int c;
     cpu_read_grant(&grant, NULL);
     o.n_threads = grant.n_threads;
-    while (is_good && (c = getopt(argc, argv, "j:r:n:k:p:c:g:a:")) != -1)
+    while (is_good && (c = getopt(argc, argv, "j:r:n:k:p:c:g:a:w")) != -1)
         is_good = c != '?' && read_option(&o, c, optarg);
     if (!is_good || optind + 1 != argc) {
         fputs("usage: bench_engine [-j threads] [-r repeats] [-n streams,...] [-k keys] [-g tokens] [-p "
               "prompt] [-c level] [-a answer] "
-              "FILE.gguf\n",
+              "[-w] FILE.gguf\n",
               stderr);
         return 2;
     }

@@ -99,6 +99,8 @@
     X(OPT_CPU, "cpu", OPTION_TEXT, "", OPTION_AT_START, "highest CPU level to use: ref, avx2, avx512vnni")   \
     X(OPT_DRAFT_TOKENS, "draft_tokens", OPTION_BOOL, "1", OPTION_AT_START,                                   \
       "0: compute no tokens in advance when few streams run; they change no answer")                         \
+    X(OPT_COARSE_HEAD, "coarse_head", OPTION_BOOL, "1", OPTION_AT_START,                                     \
+      "0: no smaller copy of q8_0 output weights: less memory, slower; it changes no answer")                \
     X(OPT_LOG_FORMAT, "log_format", OPTION_CHOICE, "logfmt", OPTION_LIVE, "logfmt|json: form of the log")    \
     X(OPT_CONFIG, "config", OPTION_TEXT, "", OPTION_AT_START,                                                \
       "configuration file, instead of the person's or the machine's drover.conf")                            \

@@ -3,6 +3,7 @@
 #include "compute/acts.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "compute/kernels.h"
@@ -41,4 +42,24 @@ void acts_residual(const struct kernels *kn, const struct acts *a, uint32_t colu
 {
     assert(a->kind == ACTS_Q8 && k_begin % QUANT_BLOCK == 0 && k_end % QUANT_BLOCK == 0);
     kn->acts_residual_q8(a, column, k_begin / QUANT_BLOCK, k_end / QUANT_BLOCK, values, out);
+}
+
+float acts_norms(const struct acts *a, uint32_t column, float *blocks)
+{
+    uint32_t tile = column / ACTS_TILE, c = column % ACTS_TILE, w = acts_tile_width(a, tile);
+    uint8_t *block = acts_tile(a, tile);
+    double sum = 0;
+    assert(a->kind == ACTS_Q8 && column < a->n_columns);
+    for (uint32_t i = 0; i < a->k / QUANT_BLOCK; i++, block += (size_t)w * ACTS_BLOCK_BYTES) {
+        double d = (double)acts_d(block, w)[c];
+        int32_t square = 0;
+        for (uint32_t g = 0; g < QUANT_BLOCK / 4; g++)
+            for (uint32_t j = 0; j < 4; j++) {
+                int8_t q = (int8_t)block[(g * w + c) * 4 + j];
+                square += q * q;
+            }
+        sum += d * d * square;
+        blocks[i] = (float)(sqrt(d * d * square) * (1 + 0x1p-20));
+    }
+    return (float)(sqrt(sum) * (1 + 0x1p-20));
 }

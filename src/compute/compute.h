@@ -76,6 +76,9 @@ void acts_store(const struct kernels *kn, struct acts *a, uint32_t column, uint3
 // precise to about 15 bits. a->kind is ACTS_Q8.
 void acts_residual(const struct kernels *kn, const struct acts *a, uint32_t column, uint32_t k_begin,
                    uint32_t k_end, const float *values, float *out);
+// The length of a column as it is stored (ACTS_Q8), sqrt of the sum of squares, and those of its blocks of
+// 32; not below them.
+float acts_norms(const struct acts *a, uint32_t column, float *blocks);
 
 // ---- Products
 // out[column * out_stride + row] for rows of panels [panel_begin, panel_end) and all columns of `a`.

@@ -38,7 +38,7 @@ int engine_plan(const struct gguf *g, const struct engine_options *o, struct eng
 {
     struct hparams h;
     size_t weights_bytes;
-    if (weights_plan(g, &h, &weights_bytes, err) != 0)
+    if (weights_plan(g, !o->has_no_coarse_head, &h, &weights_bytes, err) != 0)
         return -1;
     *out = (struct engine_plan){.weights_bytes = weights_bytes,
                                 .kv_bytes_per_token = kv_bytes_per_token(&h, o->kv_type),
@@ -182,14 +182,16 @@ static void put_tensors(struct json_writer *w, const struct gguf *g)
 static int put_memory_plan(struct json_writer *w, const struct gguf *g, struct err *err)
 {
     struct hparams h;
-    size_t weights_bytes;
-    if (weights_plan(g, &h, &weights_bytes, err) != 0)
+    size_t weights_bytes, with_coarse_bytes;
+    if (weights_plan(g, false, &h, &weights_bytes, err) != 0 ||
+        weights_plan(g, true, &h, &with_coarse_bytes, err) != 0)
         return -1;
     uint64_t one = scratch_bytes(&h, 1, 1), slot = scratch_bytes(&h, 2, 1) - one,
              thread = scratch_bytes(&h, 1, 2) - one;
     json_key(w, "memory");
     json_begin_object(w);
     json_member_int(w, "weights_bytes", (int64_t)weights_bytes);
+    json_member_int(w, "coarse_head_bytes", (int64_t)(with_coarse_bytes - weights_bytes));
     json_key(w, "kv_bytes_per_token");
     json_begin_object(w);
     for (int type = 0; type < KV_TYPE_COUNT; type++)

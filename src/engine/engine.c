@@ -52,6 +52,7 @@ static int load_text(struct engine *e, const struct gguf *g, struct err *err)
     for (uint32_t id = 0; id < n_vocab; id++)
         if (id >= n_tokens || tokenizer_is_unused(e->tokenizer, id))
             e->banned[e->n_banned++] = id;
+    weights_ban_rows(&e->weights, e->banned, e->n_banned);
     return 0;
 }
 
@@ -92,9 +93,11 @@ int engine_open(struct engine **out, const struct gguf *g, const struct engine_o
     e->hidden_columns = xcalloc(n, sizeof *e->hidden_columns);
     e->runs = xcalloc(n, sizeof *e->runs);
     e->sampled = xcalloc(n, sizeof(struct seq *));
+    e->tops = xcalloc(engine_max_logits(e->o.n_slots), sizeof *e->tops);
+    e->apart = xcalloc(engine_max_logits(e->o.n_slots), ENGINE_APART_OF_ROW * sizeof *e->apart);
     *out = NULL;
-    if (weights_load(&e->weights, g, e->pool, progress, user, err) != 0 || load_text(e, g, err) != 0 ||
-        make_decoder(e, err) != 0) {
+    if (weights_load(&e->weights, g, e->pool, !o->has_no_coarse_head, progress, user, err) != 0 ||
+        load_text(e, g, err) != 0 || make_decoder(e, err) != 0) {
         engine_close(e);
         return -1;
     }
@@ -137,6 +140,8 @@ void engine_close(struct engine *e)
     pool_free(e->pool);
     free(e->scratch);
     free(e->banned);
+    free(e->tops);
+    free(e->apart);
     free(e->batch_ids);
     free(e->logit_columns);
     free(e->hidden_columns);
@@ -474,21 +479,39 @@ static bool take_token(struct engine *e, struct seq *s, engine_event_fn *on_even
 
 // ---- The step ----
 
+static struct sample_input input_of(const struct engine *e, const struct seq *s, float *logits)
+{
+    return (struct sample_input){.logits = logits,
+                                 .n_vocab = e->weights.h.n_vocab,
+                                 .params = &s->params,
+                                 .tokens = s->tokens.at,
+                                 .n_tokens = s->tokens.n,
+                                 .index = s->n_generated,
+                                 .banned = e->banned,
+                                 .n_banned = e->n_banned,
+                                 .biases = s->biases,
+                                 .n_biases = s->n_biases,
+                                 .matcher = s->matcher,
+                                 .pieces = e->pieces,
+                                 .tokenizer = e->tokenizer};
+}
+
+// Which logits the draws of a sequence will look at: those of a draft look at its tokens as well.
+static void want_tops(struct engine *e, const struct seq *s)
+{
+    struct sample_input in = input_of(e, s, NULL);
+    struct decoder_top top = {.apart = e->apart + (size_t)s->logit_row * ENGINE_APART_OF_ROW};
+    uint32_t *ids = e->apart + (size_t)s->logit_row * ENGINE_APART_OF_ROW;
+    top.k = sampler_wants(&in, ids, &top.n_apart);
+    for (uint32_t i = 0; i < s->draft.n; i++)
+        ids[top.n_apart++] = s->draft.ids[i];
+    for (uint32_t i = 0; i <= s->draft.n; i++)
+        e->tops[s->logit_row + i] = top;
+}
+
 static void draw(struct engine *e, struct seq *s, uint32_t logit_row, int thread_i)
 {
-    struct sample_input in = {.logits = decoder_logits(e->decoder, logit_row),
-                              .n_vocab = e->weights.h.n_vocab,
-                              .params = &s->params,
-                              .tokens = s->tokens.at,
-                              .n_tokens = s->tokens.n,
-                              .index = s->n_generated,
-                              .banned = e->banned,
-                              .n_banned = e->n_banned,
-                              .biases = s->biases,
-                              .n_biases = s->n_biases,
-                              .matcher = s->matcher,
-                              .pieces = e->pieces,
-                              .tokenizer = e->tokenizer};
+    struct sample_input in = input_of(e, s, decoder_logits(e->decoder, logit_row));
     sampler_draw(e->kernels, &e->scratch[thread_i], &in, &s->sample);
 }
 
@@ -550,6 +573,9 @@ void engine_step(struct engine *e, engine_event_fn *on_event, void *user)
         if (s->n_columns > 0 && s->started_ns == 0)
             s->started_ns = started_ns;
     }
+    for (uint32_t i = 0; i < e->n_sampled; i++)
+        want_tops(e, e->sampled[i]);
+    e->batch.tops = e->tops;
     decoder_run_batch(e->decoder, &e->batch);
     LIST_EACH(&e->seqs, node)
     {

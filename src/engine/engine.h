@@ -28,8 +28,9 @@ struct engine_options {
     int n_threads; // compute threads, at least 1
     enum kv_type kv_type;
     enum cpu_level level;
-    uint32_t n_slots;     // most sequences that run together
-    uint32_t pool_tokens; // size of the KV pool, shared by all sequences
+    bool has_no_coarse_head; // see weights_load()
+    uint32_t n_slots;        // most sequences that run together
+    uint32_t pool_tokens;    // size of the KV pool, shared by all sequences
     uint32_t
         default_context; // num_ctx of a request that names none; 0: the smaller of training context and pool
 };

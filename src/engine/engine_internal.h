@@ -18,6 +18,7 @@ enum {
     ENGINE_ANSWER_IDS = 8 << 20,      // and of ids
     ENGINE_UNKNOWN_PREFILL = 64,      // and at most, before it is known how long they take
     ENGINE_DRAFT_COLUMNS = 4,         // a step of decoding streams may grow to so many by drafts
+    ENGINE_APART_OF_ROW = SAMPLER_MAX_APART + ENGINE_DRAFT_COLUMNS,
 };
 // A step with prompt tokens takes no longer than this or two decode steps; when nobody decodes, no longer
 // than the second: also a large model on a small machine must hear its front and show that it lives.
@@ -61,7 +62,9 @@ struct engine {
     // the batch of the step being made
     uint32_t *batch_ids, *logit_columns, *hidden_columns;
     struct decoder_run *runs;
-    struct seq **sampled; // those whose next token is drawn
+    struct decoder_top *tops; // of each row of logits
+    uint32_t *apart;          // [rows of logits][ENGINE_APART_OF_ROW], the ids of tops
+    struct seq **sampled;     // those whose next token is drawn
     uint32_t n_sampled;
     struct decoder_batch batch;
     uint32_t n_decoding; // sequences that were decoding in it
@@ -91,7 +94,7 @@ void embed_take(struct engine *e, int64_t step_began_ns, engine_event_fn *on_eve
 // Rows of logits, and tokens, that a batch may have.
 static inline uint32_t engine_max_logits(uint32_t n_slots)
 {
-    return n_slots > ENGINE_DRAFT_COLUMNS ? n_slots : ENGINE_DRAFT_COLUMNS;
+    return n_slots + ENGINE_DRAFT_COLUMNS - 1;
 }
 static inline uint32_t engine_max_tokens(uint32_t n_slots)
 {

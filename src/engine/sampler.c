@@ -123,11 +123,36 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+// How many of the last tokens are penalised.
+static size_t window_of(const struct sample_input *in)
+{
+    const struct params *p = in->params;
+    if (p->repeat_penalty == 1.0f && p->presence_penalty == 0.0f && p->frequency_penalty == 0.0f)
+        return 0;
+    return p->repeat_last_n < 0 ? in->n_tokens : MIN((size_t)p->repeat_last_n, in->n_tokens);
+}
+
+uint32_t sampler_wants(const struct sample_input *in, uint32_t *ids, uint32_t *n_ids)
+{
+    const struct params *p = in->params;
+    size_t window = window_of(in);
+    bool is_greedy = !(p->temperature > 0), has_k = p->top_k > 0 && (uint32_t)p->top_k < in->n_vocab;
+    *n_ids = 0;
+    if (p->logprobs || in->matcher != NULL || !(is_greedy || has_k) ||
+        window + in->n_biases > SAMPLER_MAX_APART)
+        return 0;
+    for (size_t i = 0; i < window; i++)
+        ids[(*n_ids)++] = in->tokens[in->n_tokens - window + i];
+    for (size_t i = 0; i < in->n_biases; i++)
+        ids[(*n_ids)++] = in->biases[i].token_id;
+    return is_greedy ? 1 : (uint32_t)p->top_k;
+}
+
 static void apply_penalties(const struct sample_input *in, struct sampler_scratch *s)
 {
     const struct params *p = in->params;
-    size_t n = p->repeat_last_n < 0 ? in->n_tokens : MIN((size_t)p->repeat_last_n, in->n_tokens);
-    if (n == 0 || (p->repeat_penalty == 1.0f && p->presence_penalty == 0.0f && p->frequency_penalty == 0.0f))
+    size_t n = window_of(in);
+    if (n == 0)
         return;
     if (s->window_capacity < n) {
         s->window_capacity = n * 2;

@@ -53,6 +53,12 @@ struct sampler_scratch {
     size_t window_capacity;
 };
 
+// Which logits sampler_draw() will look at: those of `ids`, whose number is told, and the k largest of the
+// others, where k is returned; 0: all. ids has room for SAMPLER_MAX_APART. What is not among them may be -inf
+// when it comes to the draw, and in->logits need not be there yet.
+enum { SAMPLER_MAX_APART = 256 };
+uint32_t sampler_wants(const struct sample_input *in, uint32_t *ids, uint32_t *n_ids);
+
 void sampler_scratch_fini(struct sampler_scratch *s);
 void sampler_draw(const struct kernels *kn, struct sampler_scratch *scratch, const struct sample_input *in,
                   struct sample *out);

@@ -42,6 +42,7 @@ void open_options_encode(const struct open_options *o, struct strbuf *out)
     pack_bool(out, o->log_json);
     pack_bool(out, o->use_sandbox);
     pack_bool(out, o->has_no_drafts);
+    pack_bool(out, o->has_no_coarse_head);
 }
 
 int open_options_decode(struct open_options *o, const void *bytes, size_t n, struct err *err)
@@ -55,6 +56,7 @@ int open_options_decode(struct open_options *o, const void *bytes, size_t n, str
     o->log_json = unpack_bool(&c);
     o->use_sandbox = unpack_bool(&c);
     o->has_no_drafts = unpack_bool(&c);
+    o->has_no_coarse_head = unpack_bool(&c);
     return whole(&c, "open", err);
 }
 

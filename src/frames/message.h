@@ -59,7 +59,8 @@ struct open_options {
     uint8_t log_level;
     bool log_json;
     bool use_sandbox;
-    bool has_no_drafts; // see engine_set_drafts()
+    bool has_no_drafts;      // see engine_set_drafts()
+    bool has_no_coarse_head; // see weights_load()
 };
 
 // From the header of the file: bytes = weights + scratch + process + tokens of the pool * kv_bytes_per_token.

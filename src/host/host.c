@@ -108,6 +108,7 @@ int host_new(struct host **out, const struct host_options *o, struct err *err)
     h->options = *o;
     h->kv_type = xstrdup(o->kv_type != NULL ? o->kv_type : "f16");
     h->has_no_drafts = o->has_no_drafts;
+    h->has_no_coarse_head = o->has_no_coarse_head;
     h->cpu_level = xstrdup(o->cpu_level != NULL ? o->cpu_level : "");
     h->epoll_fd = h->wake_fd = -1;
     h->next_id = 1;

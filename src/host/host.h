@@ -37,6 +37,7 @@ struct host_options {
     const char *kv_type;         // "f16", ...
     const char *cpu_level;       // "" or NULL: the best
     bool has_no_drafts;          // streams compute no draft tokens along
+    bool has_no_coarse_head;     // models are loaded without a coarse copy of their output weights
     const char *event_log;       // file that the scheduler's events go to; "" or NULL: none
     uint64_t max_waiting_bytes;  // of queued requests; 256 MiB
 };
@@ -253,7 +254,7 @@ uint64_t host_swapped_bytes(int pid);
 // ---- The memory plan ----
 // From a model card's "memory": what a plan is made of.
 struct host_memory_facts {
-    uint64_t weights_bytes, process_bytes, kv_bytes_per_token;
+    uint64_t weights_bytes, coarse_head_bytes, process_bytes, kv_bytes_per_token;
     uint64_t scratch_bytes, scratch_bytes_per_slot, scratch_bytes_per_thread;
     uint32_t train_context;
 };

@@ -120,7 +120,8 @@ static void push_opening(struct host *h, struct link *l)
                                 .log_level = LOG_WARN,
                                 .log_json = log_is_json(),
                                 .use_sandbox = true,
-                                .has_no_drafts = h->has_no_drafts};
+                                .has_no_drafts = h->has_no_drafts,
+                                .has_no_coarse_head = h->has_no_coarse_head};
     snprintf(open.kv_type, sizeof open.kv_type, "%s", hosted->kv_type);
     snprintf(open.cpu_level, sizeof open.cpu_level, "%s", h->cpu_level);
     for (int level = LOG_TRACE; level <= LOG_WARN; level++) {

@@ -50,7 +50,8 @@ void host_plan_memory(struct host *h, const struct host_model *model, const stru
     n_threads = n_threads > 0 ? MIN(n_threads, h->n_threads) : h->n_threads;
 
     *out = (struct host_memory_plan){.n_threads = n_threads,
-                                     .weights_bytes = facts->weights_bytes,
+                                     .weights_bytes = facts->weights_bytes +
+                                                      (h->has_no_coarse_head ? 0 : facts->coarse_head_bytes),
                                      .process_bytes = facts->process_bytes,
                                      .front_bytes = policy.front_bytes};
     out->scratch_bytes = facts->scratch_bytes + facts->scratch_bytes_per_slot * slots +

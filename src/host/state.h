@@ -81,7 +81,7 @@ struct host {
     pthread_t thread;
     struct host_options options; // memory_limit_bytes may change: with the mutex
     char *kv_type, *cpu_level;
-    bool has_no_drafts;
+    bool has_no_drafts, has_no_coarse_head;
     int n_threads;
     _Atomic int64_t stall_timeout_ns;
     int epoll_fd, wake_fd;

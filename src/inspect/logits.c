@@ -71,7 +71,7 @@ static int open_session(struct session *s, const char *name, const struct logits
     if (inspect_open_model(name, &fd, err) != 0 || gguf_open(&s->gguf, fd, err) != 0)
         goto out;
     s->pool = pool_new(a->n_threads);
-    if (weights_load(&s->weights, s->gguf, s->pool, NULL, NULL, err) != 0)
+    if (weights_load(&s->weights, s->gguf, s->pool, false, NULL, NULL, err) != 0)
         goto out;
     struct kv_layout layout;
     kv_layout_init(&layout, &s->weights.h, a->kv_type);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "model/rope.h"
 #include "model/share.h"
+#include "model/top.h"
 
 enum {
     QUERY_POSITIONS = 16,   // positions of one prompt that attend together
@@ -45,6 +46,8 @@ struct decoder {
     float *logits;   // [max_logits][vocab_stride]
     struct inputs in_embd, in_attended, in_ff; // widths n_embd, n_head * head_dim, n_ff
     struct inputs *own;                        // [n_threads] in_embd of a thread of its own, one column
+    struct top top;
+    bool is_top; // only the largest logits of this batch are wanted
     const struct decoder_batch *batch;
     struct share_counters counters;
 };
@@ -118,6 +121,8 @@ static void carve_all(struct carver *c, struct decoder *d, const struct hparams 
     carve_inputs(c, &d->in_embd, MAX(n, n_logits), h->n_embd);
     carve_inputs(c, &d->in_attended, n, h->n_head * h->head_dim);
     carve_inputs(c, &d->in_ff, n, h->n_ff);
+    size_t top_bytes = top_place(&d->top, n_logits, h->n_vocab, h->n_embd, n_threads, NULL);
+    top_place(&d->top, n_logits, h->n_vocab, h->n_embd, n_threads, carve(c, top_bytes));
 }
 
 size_t decoder_scratch_bytes(const struct hparams *h, uint32_t max_tokens, uint32_t max_logits, int n_threads)
@@ -143,6 +148,10 @@ int decoder_new(struct decoder **out, const struct decoder_options *o, struct er
     }
     struct carver c = {.memory = d->memory};
     carve_all(&c, d, d->h, o->max_tokens, o->max_logits, pool_size(o->pool));
+    d->top.kernels = o->kernels;
+    d->top.exact = &o->weights->head;
+    if (o->weights->coarse.matrix.data != NULL && d->h->final_softcap == 0)
+        d->top.coarse = &o->weights->coarse;
     rope_init(&d->rope_global, d->h->n_rot, (double)d->h->rope_base, (double)d->h->rope_scale,
               o->weights->rope_factors);
     rope_init(&d->rope_local, d->h->n_rot, (double)d->h->window_rope_base, 1.0, NULL);
@@ -329,6 +338,8 @@ static void join_column(struct decoder *d, const struct join *j, uint32_t i, con
 {
     const float *joined = join_and_norm(d, j, j->columns ? j->columns[i] : i, me, writes_x);
     store_input(d, to, j->need, i, k, joined + k.begin, me);
+    if (j->columns != NULL && d->is_top && d->batch->n_logits > 1 && k.begin < k.end)
+        acts_store(d->o.kernels, &d->top.columns[i], 0, k.begin, k.end, joined + k.begin);
 }
 
 // Where the residual stream is not read: into the other buffer, in columns that the head does not write.
@@ -643,6 +654,12 @@ static void down_rows(struct decoder *d, const struct layer *y, struct target ou
         linear(d, &y->down, y->down_bias, &d->in_ff, out, panels);
 }
 
+// The matrix that is read whole.
+static const struct matrix *head_matrix(const struct decoder *d)
+{
+    return d->is_top ? &d->o.weights->coarse.matrix : &d->o.weights->head;
+}
+
 static void head_panels(struct decoder *d, const struct inputs *in, struct range panels)
 {
     const struct matrix *m = &d->o.weights->head;
@@ -661,6 +678,29 @@ static void head_rows(struct decoder *d, const struct inputs *in, struct worker 
     struct share_panels s = share_begin(&d->o.weights->head, me);
     for (struct range panels; share_next(&s, &panels);)
         head_panels(d, in, panels);
+}
+
+// Column i of the head's input, alone.
+static const struct acts *head_column(const struct decoder *d, const struct inputs *in, uint32_t i)
+{
+    return d->batch->n_logits == 1 ? &in->q8 : &d->top.columns[i];
+}
+
+static void head_top(struct decoder *d, const struct inputs *in, struct worker *me)
+{
+    uint32_t n = d->batch->n_logits;
+    struct share_panels s = share_begin(head_matrix(d), me);
+    for (struct range panels; share_next(&s, &panels);) {
+        product(d, head_matrix(d), &in->q8, panels, (struct target){d->logits, d->vocab_stride});
+        for (uint32_t i = 0; i < n; i++)
+            top_bound(&d->top, head_column(d, in, i), panels, decoder_logits(d, i));
+    }
+    next_region(d, me);
+    for (uint32_t i = 0; i < n; i++)
+        top_rank(&d->top, &d->batch->tops[i], i, head_column(d, in, i), decoder_logits(d, i), me);
+    next_region(d, me);
+    for (uint32_t i = 0; i < n; i++)
+        top_refine(&d->top, &d->batch->tops[i], i, head_column(d, in, i), decoder_logits(d, i), me);
 }
 
 static void set_columns(struct inputs *in, uint32_t n)
@@ -714,7 +754,7 @@ static void decoder_pass(void *arg, int thread_i, int n_threads)
         if (i + 1 < d->h->n_layer)
             fetch_projections(d, y + 1, me);
         else if (d->batch->n_logits > 0)
-            fetch(d, &w->head, share_first(&w->head, me));
+            fetch(d, head_matrix(d), share_first(head_matrix(d), me));
         next_region(d, me);
         join = (struct join){.from = 1 - join.from, .has_delta = true, .delta_norm = y->post_ffn_norm};
     }
@@ -731,7 +771,11 @@ static void decoder_pass(void *arg, int thread_i, int n_threads)
     join.need = need_of(&w->head);
     join.columns = d->batch->logit_columns;
     join.n_columns = d->batch->n_logits;
-    head_rows(d, join_branches(d, &join, me), me);
+    const struct inputs *in = join_branches(d, &join, me);
+    if (d->is_top)
+        head_top(d, in, me);
+    else
+        head_rows(d, in, me);
 }
 
 void decoder_run_batch(struct decoder *d, const struct decoder_batch *batch)
@@ -744,6 +788,9 @@ void decoder_run_batch(struct decoder *d, const struct decoder_batch *batch)
     set_columns(&d->in_ff, batch->n_tokens);
     for (size_t i = 0; i < COUNT_OF(d->counters.taken); i++)
         atomic_store_explicit(&d->counters.taken[i], 0, memory_order_relaxed);
+    d->is_top = top_begin(&d->top, batch);
     pool_run(d->o.pool, decoder_pass, d);
+    if (d->is_top)
+        top_end(&d->top, batch);
     d->batch = NULL;
 }

@@ -26,6 +26,15 @@ struct decoder_run {
     uint32_t first_column, n;
 };
 
+// Which logits of a column are wanted: those of `apart`, and the k largest of the others, the lower id first
+// among equals. k is 0 or above DECODER_MAX_TOP: all. What is not wanted may be -inf instead.
+enum { DECODER_MAX_TOP = 128 };
+struct decoder_top {
+    uint32_t k;
+    const uint32_t *apart; // ids, in any order, may repeat
+    uint32_t n_apart;
+};
+
 struct decoder_batch {
     const uint32_t *token_ids; // n_tokens, each < n_vocab
     uint32_t n_tokens;
@@ -36,6 +45,7 @@ struct decoder_batch {
     const uint32_t
         *hidden_columns; // columns whose hidden states are wanted; none of them is in logit_columns
     uint32_t n_hidden;
+    const struct decoder_top *tops; // of each of logit_columns; NULL: all logits of all
 };
 
 struct decoder;

@@ -5,13 +5,14 @@
 // give wrong text.
 #include "model/weights.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 
-enum item_kind { ITEM_MATRIX, ITEM_VECTOR, ITEM_ROWS };
+enum item_kind { ITEM_MATRIX, ITEM_VECTOR, ITEM_ROWS, ITEM_COARSE };
 
 struct item {
     enum item_kind kind;
@@ -28,6 +29,7 @@ struct loader {
     struct item *items;
     size_t n_items, capacity;
     size_t total_bytes;
+    bool with_coarse;
     struct err *err;
 };
 
@@ -167,6 +169,16 @@ static int add_layer(struct loader *l, int i)
     return add_vector(l, i, "ffn_down.bias", &y->down_bias, h->n_embd, false);
 }
 
+// The head, and its coarse copy where its type has one.
+static int add_head(struct loader *l, const struct gguf_tensor *t)
+{
+    struct weights *w = l->w;
+    if (add_matrix(l, t, &w->head, 0, w->h.n_vocab) != 0)
+        return -1;
+    size_t bytes = l->with_coarse ? coarse_bytes(w->head.type, w->head.n_rows, w->head.n_cols) : 0;
+    return bytes > 0 ? add_item(l, (struct item){.kind = ITEM_COARSE, .tensor = t, .bytes = bytes}) : 0;
+}
+
 static int add_embedding_and_head(struct loader *l)
 {
     struct weights *w = l->w;
@@ -183,7 +195,7 @@ static int add_embedding_and_head(struct loader *l)
         add_vector(l, -1, "rope_freqs.weight", &w->rope_factors, h->n_rot / 2, false) != 0)
         return -1;
     if (output == NULL)
-        return add_matrix(l, embedding, &w->head, 0, h->n_vocab);
+        return add_head(l, embedding);
     if (!has_shape(output, h->n_embd, h->n_vocab))
         return shape_error(l, output, h->n_embd, h->n_vocab);
     if (embedding->type->decode == NULL)
@@ -197,7 +209,7 @@ static int add_embedding_and_head(struct loader *l)
                                   .target = &w->embedding_rows,
                                   .bytes = embedding->size_bytes}) != 0)
         return -1;
-    return add_matrix(l, output, &w->head, 0, h->n_vocab);
+    return add_head(l, output);
 }
 
 static int check_nothing_is_left(struct loader *l)
@@ -229,10 +241,11 @@ static int describe(struct loader *l)
     return check_nothing_is_left(l);
 }
 
-int weights_plan(const struct gguf *g, struct hparams *h, size_t *memory_bytes, struct err *err)
+int weights_plan(const struct gguf *g, bool with_coarse, struct hparams *h, size_t *memory_bytes,
+                 struct err *err)
 {
     struct weights w = {0};
-    struct loader l = {.g = g, .w = &w, .err = err};
+    struct loader l = {.g = g, .w = &w, .with_coarse = with_coarse, .err = err};
     int rc = describe(&l);
     *h = w.h;
     *memory_bytes = l.total_bytes;
@@ -245,6 +258,7 @@ int weights_plan(const struct gguf *g, struct hparams *h, size_t *memory_bytes, 
 
 struct pack_job {
     struct matrix *m;
+    struct coarse *coarse; // not NULL: pack it instead
     const char *rows;
     uint64_t row_bytes;
 };
@@ -255,8 +269,11 @@ static void pack_share(void *arg, int thread_i, int n_threads)
     uint64_t n_panels = matrix_panels(job->m);
     uint32_t begin = (uint32_t)(n_panels * (uint64_t)thread_i / (uint64_t)n_threads);
     uint32_t end = (uint32_t)(n_panels * (uint64_t)(thread_i + 1) / (uint64_t)n_threads);
-    if (begin < end)
-        matrix_pack(job->m, job->rows + (uint64_t)begin * PANEL_ROWS * job->row_bytes, begin, end);
+    const char *rows = job->rows + (uint64_t)begin * PANEL_ROWS * job->row_bytes;
+    if (begin < end && job->coarse != NULL)
+        coarse_pack(job->coarse, job->m->type, rows, begin, end);
+    else if (begin < end)
+        matrix_pack(job->m, rows, begin, end);
 }
 
 static void fill(struct loader *l, const struct item *item, struct pool *pool)
@@ -267,7 +284,14 @@ static void fill(struct loader *l, const struct item *item, struct pool *pool)
     case ITEM_MATRIX: {
         item->matrix->data = at;
         uint64_t row_bytes = t->size_bytes / t->ne[1];
-        struct pack_job job = {item->matrix, (const char *)t->data + item->first_row * row_bytes, row_bytes};
+        struct pack_job job = {item->matrix, NULL, (const char *)t->data + item->first_row * row_bytes,
+                               row_bytes};
+        pool_run(pool, pack_share, &job);
+        break;
+    }
+    case ITEM_COARSE: {
+        coarse_place(&l->w->coarse, &l->w->head, at);
+        struct pack_job job = {&l->w->head, &l->w->coarse, t->data, t->size_bytes / t->ne[1]};
         pool_run(pool, pack_share, &job);
         break;
     }
@@ -283,11 +307,11 @@ static void fill(struct loader *l, const struct item *item, struct pool *pool)
     gguf_forget_tensor(l->g, t);
 }
 
-int weights_load(struct weights *w, const struct gguf *g, struct pool *pool, weights_progress_fn *progress,
-                 void *user, struct err *err)
+int weights_load(struct weights *w, const struct gguf *g, struct pool *pool, bool with_coarse,
+                 weights_progress_fn *progress, void *user, struct err *err)
 {
     memset(w, 0, sizeof *w);
-    struct loader l = {.g = g, .w = w, .err = err};
+    struct loader l = {.g = g, .w = w, .with_coarse = with_coarse, .err = err};
     int rc = describe(&l);
     if (rc != 0)
         goto out;
@@ -314,6 +338,12 @@ void weights_fini(struct weights *w)
     free(w->layers);
     mem_unmap(w->memory, w->memory_bytes);
     memset(w, 0, sizeof *w);
+}
+
+void weights_ban_rows(struct weights *w, const uint32_t *rows, size_t n)
+{
+    for (size_t i = 0; i < n && w->coarse.matrix.data != NULL; i++)
+        w->coarse.errors[rows[i]] = -INFINITY;
 }
 
 void weights_embed(const struct weights *w, uint32_t token_id, float *out)

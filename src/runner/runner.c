@@ -93,7 +93,8 @@ static int take_options(struct runner *r, const struct open_options *o, struct e
 {
     r->options = (struct engine_options){.n_threads = (int)MIN(MAX(o->n_threads, 1u), 4096u),
                                          .level = cpu_best_level(),
-                                         .n_slots = o->n_slots};
+                                         .n_slots = o->n_slots,
+                                         .has_no_coarse_head = o->has_no_coarse_head};
     r->has_no_drafts = o->has_no_drafts;
     log_set_json(o->log_json);
     log_set_level((enum log_level)MIN(o->log_level, (uint8_t)LOG_ERROR));

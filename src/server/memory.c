@@ -45,6 +45,7 @@ void memory_write(struct json_writer *w, struct app *app, const struct stored_mo
                                .settings = config_model_settings(m->display_name)};
     const char *kv_type = model.settings.kv_type ? model.settings.kv_type : options_text(OPT_KV_CACHE_TYPE);
     struct host_memory_facts facts = {.weights_bytes = number(memory, "weights_bytes"),
+                                      .coarse_head_bytes = number(memory, "coarse_head_bytes"),
                                       .process_bytes = number(memory, "process_bytes"),
                                       .kv_bytes_per_token =
                                           number(json_object_get(memory, "kv_bytes_per_token"), kv_type),

@@ -139,6 +139,7 @@ static struct host_options read_host_options(int n_threads)
         .kv_type = options_text(OPT_KV_CACHE_TYPE),
         .cpu_level = options_text(OPT_CPU),
         .has_no_drafts = options_uint(OPT_DRAFT_TOKENS) == 0,
+        .has_no_coarse_head = options_uint(OPT_COARSE_HEAD) == 0,
         .event_log = options_text(OPT_EVENT_LOG),
         .max_waiting_bytes = OPENING_MAX_WAITING_BYTES,
     };

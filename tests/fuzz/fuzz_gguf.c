@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         return 0;
     walk(g);
     write_card(g);
-    fuzz_check_result(weights_plan(g, &h, &memory_bytes, &err), &err);
+    fuzz_check_result(weights_plan(g, true, &h, &memory_bytes, &err), &err);
     fuzz_check_result(vocab_load(&t, g, &ignored), &ignored);
     tokenizer_free(t);
     gguf_close(g);

@@ -222,6 +222,98 @@ static void exponentials_are_exact_enough(void **state)
     assert_true(sampler_exp(-1e9) == 0 && sampler_exp(-INFINITY) == 0 && sampler_exp(0) == 1);
 }
 
+// Takes out what sampler_wants() says is not looked at.
+static uint32_t keep_wanted(float *logits, uint32_t n, const struct sample_input *in)
+{
+    uint32_t ids[SAMPLER_MAX_APART], n_ids, k = sampler_wants(in, ids, &n_ids), n_taken = 0;
+    float sorted[1024];
+    bool is_apart[1024] = {false};
+    uint32_t n_sorted = 0;
+    for (uint32_t i = 0; i < n_ids; i++)
+        is_apart[ids[i]] = true;
+    for (uint32_t i = 0; i < n; i++)
+        if (!is_apart[i])
+            sorted[n_sorted++] = logits[i];
+    for (uint32_t i = 1; i < n_sorted; i++) // the largest first
+        for (uint32_t j = i; j > 0 && sorted[j] > sorted[j - 1]; j--) {
+            float swap = sorted[j];
+            sorted[j] = sorted[j - 1];
+            sorted[j - 1] = swap;
+        }
+    for (uint32_t i = 0; i < n && k > 0 && k <= n_sorted; i++)
+        if (!is_apart[i] && logits[i] < sorted[k - 1]) {
+            logits[i] = -INFINITY;
+            n_taken++;
+        }
+    return n_taken;
+}
+
+static void what_is_not_wanted_changes_no_draw(void **state)
+{
+    enum { N = 600, N_TOKENS = 90 };
+    uint32_t tokens[N_TOKENS], seed = 3, n_taken = 0;
+    static const struct logit_bias biases[] = {{11, 9}, {400, -100}, {599, 2}};
+    for (uint32_t round = 0; round < 400; round++) {
+        float logits[N];
+        for (int i = 0; i < N; i++)
+            logits[i] = (float)((seed = seed * 1664525 + 1013904223) >> 8 & 0xff) / 16; // many are equal
+        for (int i = 0; i < N_TOKENS; i++)
+            tokens[i] = (seed = seed * 1664525 + 1013904223) >> 8 & 0x1ff;
+        struct params p = off;
+        p.temperature = round % 3 == 0 ? 0 : 0.9f;
+        p.top_k = (int32_t)(round % 5 * 7);
+        p.top_p = round % 7 == 0 ? 0.8f : 1;
+        p.typical_p = round % 11 == 0 ? 0.5f : 1;
+        p.min_p = round % 13 == 0 ? 0.1f : 0;
+        p.repeat_last_n = round % 4 == 0 ? -1 : (int32_t)(round % 64);
+        p.repeat_penalty = round % 2 ? 1.3f : round % 6 ? 1 : 0.8f;
+        p.presence_penalty = round % 8 == 3 ? -1 : 0;
+        p.frequency_penalty = round % 9 == 4 ? 0.5f : 0;
+        struct sample_input in = {.n_vocab = N,
+                                  .params = &p,
+                                  .tokens = tokens,
+                                  .n_tokens = N_TOKENS,
+                                  .index = round,
+                                  .biases = biases,
+                                  .n_biases = round % 10 < 3 ? round % 10 + 1 : 0};
+        in.n_biases = MIN(in.n_biases, COUNT_OF(biases));
+        float whole[N], part[N];
+        struct sample a, b;
+        memcpy(whole, logits, sizeof whole);
+        memcpy(part, logits, sizeof part);
+        n_taken += keep_wanted(part, N, &in);
+        in.logits = whole;
+        sampler_draw(kernels_get(cpu_best_level()), &scratch, &in, &a);
+        in.logits = part;
+        sampler_draw(kernels_get(cpu_best_level()), &scratch, &in, &b);
+        assert_int_equal(a.token_id, b.token_id);
+    }
+    assert_true(n_taken > 400 * N / 3);
+}
+
+static void who_looks_at_all_logits_says_so(void **state)
+{
+    struct params greedy = off, free_choice = off, told = off, window = off;
+    uint32_t ids[SAMPLER_MAX_APART], n_ids, tokens[1000] = {0};
+    greedy.temperature = 0;
+    told.temperature = 0;
+    told.logprobs = true;
+    window.temperature = 0;
+    window.repeat_penalty = 1.1f;
+    window.repeat_last_n = -1;
+    struct sample_input in = {.n_vocab = 4096, .params = &greedy, .tokens = tokens, .n_tokens = 1000};
+    assert_int_equal(sampler_wants(&in, ids, &n_ids), 1);
+    in.params = &free_choice;
+    assert_int_equal(sampler_wants(&in, ids, &n_ids), 0);
+    in.params = &told;
+    assert_int_equal(sampler_wants(&in, ids, &n_ids), 0);
+    in.params = &window; // more ids than there is room for
+    assert_int_equal(sampler_wants(&in, ids, &n_ids), 0);
+    in.n_tokens = SAMPLER_MAX_APART;
+    assert_int_equal(sampler_wants(&in, ids, &n_ids), 1);
+    assert_int_equal(n_ids, SAMPLER_MAX_APART);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +324,8 @@ int main(void)
         cmocka_unit_test(logprobs_are_of_the_raw_distribution),
         cmocka_unit_test(biases_come_first_and_logprobs_do_not_see_them),
         cmocka_unit_test(the_same_seed_and_index_draw_the_same),
+        cmocka_unit_test(what_is_not_wanted_changes_no_draw),
+        cmocka_unit_test(who_looks_at_all_logits_says_so),
         cmocka_unit_test(exponentials_are_exact_enough),
     };
     int failed = cmocka_run_group_tests(tests, set_four, NULL);

@@ -37,7 +37,7 @@ static inline void session_open_fd(struct session *s, int fd, const struct sessi
     if (gguf_open(&s->gguf, fd, &err) != 0)
         fail_msg("%s", err.message);
     s->pool = pool_new(o->n_threads);
-    if (weights_load(&s->weights, s->gguf, s->pool, NULL, NULL, &err) != 0)
+    if (weights_load(&s->weights, s->gguf, s->pool, true, NULL, NULL, &err) != 0)
         fail_msg("%s", err.message);
     kv_layout_init(&s->kv, &s->weights.h, o->kv_type);
     s->n_pages = (o->n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
