@@ -116,7 +116,7 @@ static bool wants_top(const struct decoder_batch *b)
 
 bool top_begin(struct top *t, const struct decoder_batch *batch)
 {
-    if (t->coarse == NULL || !wants_top(batch))
+    if (t->coarse == NULL || t->n_threads > BEST_OF_COLUMN || !wants_top(batch))
         return false;
     if (t->exact_share > MAX_EXACT_SHARE && ++t->n_skipped < PASSES_UNTIL_RETRY)
         return false;

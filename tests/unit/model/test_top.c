@@ -164,7 +164,7 @@ static const uint32_t apart[] = {3, 4999, 4999, 7, 17, 508, 5002, 1009 + 11, 900
 static void the_k_largest_have_the_bits_of_the_whole_product(void **state)
 {
     static const uint32_t ks[] = {1, 2, 40, DECODER_MAX_TOP};
-    static const int threads[] = {1, 2, 3, 7, 64};
+    static const int threads[] = {1, 2, 3, 7, 84, 512};
     for (uint32_t case_seed = 1; case_seed <= 4; case_seed++) {
         for (size_t t = 0; t < COUNT_OF(threads); t++) {
             struct head *h = head_new(threads[t], case_seed);
@@ -175,7 +175,7 @@ static void the_k_largest_have_the_bits_of_the_whole_product(void **state)
                 uint32_t n_left_out = 0;
                 for (uint32_t i = 0; i < MAX_LOGITS; i++)
                     n_left_out += check(h, &tops[i], i);
-                assert_true(n_left_out > 0);
+                assert_true(n_left_out > 0 || threads[t] > 7); // many threads begin with many rows
             }
             head_free(h);
         }
@@ -234,6 +234,14 @@ static void it_is_left_where_it_does_not_pay_and_tried_again(void **state)
     head_free(h);
 }
 
+static void more_threads_than_rows_to_begin_with_do_it_in_the_usual_way(void **state)
+{
+    struct head *h = head_new(513, 2);
+    struct decoder_top one = {1, NULL, 0};
+    assert_false(pass(h, &one, 1));
+    head_free(h);
+}
+
 static void who_wants_all_gets_all(void **state)
 {
     struct head *h = head_new(1, 2);
@@ -255,6 +263,7 @@ int main(void)
         cmocka_unit_test(rows_that_are_banned_are_not_among_them),
         cmocka_unit_test(an_input_that_is_no_number_is_computed_whole),
         cmocka_unit_test(it_is_left_where_it_does_not_pay_and_tried_again),
+        cmocka_unit_test(more_threads_than_rows_to_begin_with_do_it_in_the_usual_way),
         cmocka_unit_test(who_wants_all_gets_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
