@@ -45,7 +45,7 @@ size_t coarse_bytes(enum dtype type, uint64_t n_rows, uint64_t n_cols)
 void coarse_place(struct coarse *c, const struct matrix *exact, void *memory)
 {
     c->errors = memory;
-    c->units = c->errors + ROUND_UP(exact->n_rows, PANEL_ROWS);
+    c->units = c->errors + ROUND_UP((size_t)exact->n_rows, PANEL_ROWS);
     c->parts = (uint8_t *)memory + floats_bytes(exact->n_rows);
     c->matrix = *exact;
     c->matrix.type = coarse_type(exact->type);

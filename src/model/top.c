@@ -154,7 +154,7 @@ static uint32_t compute_panel(const struct top *t, uint32_t i, uint32_t panel, c
     if (*is_exact)
         return 0;
     *is_exact = 1;
-    matmul(t->kernels, t->exact, x, panel, panel + 1, logits, ROUND_UP(t->exact->n_rows, PANEL_ROWS));
+    matmul(t->kernels, t->exact, x, panel, panel + 1, logits, (size_t)t->n_panels * PANEL_ROWS);
     return 1;
 }
 
