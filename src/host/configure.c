@@ -49,6 +49,17 @@ void configure_model(struct host *h, struct hosted *m, const struct host_model_s
     sched_configure_model(h->sched, m->sched, &options, clock_monotonic_ns());
 }
 
+// Whoever asks after this meets the new limit. The host's thread reads the memory in its next round.
+static void wait_for_budget(struct host *h)
+{
+    struct timespec tick = {.tv_nsec = NS_PER_MS};
+    for (bool is_read = false; !is_read; nanosleep(&tick, NULL)) {
+        pthread_mutex_lock(&h->mutex);
+        is_read = !h->reads_budget || h->is_stopping;
+        pthread_mutex_unlock(&h->mutex);
+    }
+}
+
 void host_configure(struct host *h, const struct host_options *o, host_settings_fn *settings_of)
 {
     struct sched_options policy = configure_policy(o);
@@ -72,4 +83,5 @@ void host_configure(struct host *h, const struct host_options *o, host_settings_
     }
     pthread_mutex_unlock(&h->mutex);
     thread_wake(h);
+    wait_for_budget(h);
 }
