@@ -171,7 +171,7 @@ static double measure_answers(struct engine *e, const struct options *o, float t
 static enum dtype head_type(const struct options *o, const struct gguf_tensor *t)
 {
     enum dtype type = (enum dtype)t->type->id;
-    return !o->whole_head && coarse_bytes(type, t->ne[1], t->ne[0]) > 0 ? DTYPE_Q5_0 : type;
+    return o->whole_head ? type : coarse_type(type);
 }
 
 // What one token asks of the machine: bytes of packed matrices to read, multiplies to do. Attention comes on

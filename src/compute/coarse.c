@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "compute/encode.h"
 #include "compute/half.h"
 #include "compute/panel.h"
 #include "compute/quant.h"
@@ -17,7 +18,7 @@ enum { STEP = 8, CODE_MAX = 31, Q5_0_BYTES = 22, PARTS_MAX = 254 };
 // Above what is lost where numbers are too small to be rounded in proportion.
 #define TINY 0x1p-120f
 
-static enum dtype coarse_type(enum dtype type)
+enum dtype coarse_type(enum dtype type)
 {
     return type == DTYPE_Q8_0 ? DTYPE_Q5_0 : type;
 }
@@ -57,17 +58,15 @@ void coarse_place(struct coarse *c, const struct matrix *exact, void *memory)
 static uint32_t write_block(uint8_t *to, const struct quant_block *b)
 {
     uint16_t d = half_from_float(half_to_float(b->d) * STEP);
-    uint32_t high = 0, left_out = 0;
-    memset(to, 0, Q5_0_BYTES);
+    uint8_t codes[QUANT_BLOCK];
+    uint32_t left_out = 0;
     memcpy(to, &d, sizeof d);
     for (int i = 0; i < QUANT_BLOCK; i++) {
-        uint32_t code = MIN((b->codes[i] + STEP / 2u) / STEP, CODE_MAX);
-        int rest = b->codes[i] - (int)code * STEP;
+        codes[i] = (uint8_t)MIN((b->codes[i] + STEP / 2u) / STEP, CODE_MAX);
+        int rest = b->codes[i] - codes[i] * STEP;
         left_out += (uint32_t)(rest * rest);
-        to[6 + i % 16] |= (uint8_t)((code & 15) << (i < 16 ? 0 : 4));
-        high |= (code >> 4) << i;
     }
-    memcpy(to + 2, &high, sizeof high);
+    encode_q5_0_codes(codes, to);
     return left_out;
 }
 

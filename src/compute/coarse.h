@@ -30,6 +30,8 @@ struct coarse_norms {
 };
 void coarse_norms(struct coarse_norms *norms, const struct acts *x); // of one column
 
+// The copy's type; the matrix's own: matrices of it have none.
+enum dtype coarse_type(enum dtype type);
 // Bytes that the copy of such a matrix takes, a multiple of 64; 0: such matrices have none.
 size_t coarse_bytes(enum dtype type, uint64_t n_rows, uint64_t n_cols);
 // Describes the copy of a matrix in coarse_bytes() of memory, 64-byte aligned, the caller's.

@@ -69,12 +69,17 @@ void encode_q4_0(const float *x, void *block)
     store_nibbles(codes, b + 2);
 }
 
+void encode_q5_0_codes(const uint8_t *codes, void *block)
+{
+    store_fifth_bits(codes, (uint8_t *)block + 2);
+    store_nibbles(codes, (uint8_t *)block + 6);
+}
+
 void encode_q5_0(const float *x, void *block)
 {
-    uint8_t *b = block, codes[QUANT_BLOCK];
-    encode_symmetric(x, 16, b, codes);
-    store_fifth_bits(codes, b + 2);
-    store_nibbles(codes, b + 6);
+    uint8_t codes[QUANT_BLOCK];
+    encode_symmetric(x, 16, block, codes);
+    encode_q5_0_codes(codes, block);
 }
 
 void encode_q4_1(const float *x, void *block)
