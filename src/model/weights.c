@@ -304,7 +304,12 @@ static void fill(struct loader *l, const struct item *item, struct pool *pool)
         memcpy(at, t->data, t->size_bytes);
         break;
     }
-    gguf_forget_tensor(l->g, t);
+}
+
+// Items of one tensor follow each other; its pages of the file go when the last of them is filled.
+static bool is_last_of_tensor(const struct loader *l, size_t i)
+{
+    return i + 1 == l->n_items || l->items[i + 1].tensor != l->items[i].tensor;
 }
 
 int weights_load(struct weights *w, const struct gguf *g, struct pool *pool, bool with_coarse,
@@ -323,6 +328,8 @@ int weights_load(struct weights *w, const struct gguf *g, struct pool *pool, boo
     }
     for (size_t i = 0; i < l.n_items && rc == 0; i++) {
         fill(&l, &l.items[i], pool);
+        if (is_last_of_tensor(&l, i))
+            gguf_forget_tensor(g, l.items[i].tensor);
         if (progress != NULL && !progress(user, l.items[i].offset + l.items[i].bytes, l.total_bytes))
             rc = err_set(err, ERR_CANCELLED, "loading was cancelled");
     }
