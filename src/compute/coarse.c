@@ -144,11 +144,14 @@ void coarse_pack(struct coarse *c, enum dtype type, const void *rows, uint32_t p
     free(panel);
 }
 
-void coarse_to_bounds(const struct coarse *c, uint32_t panel_begin, uint32_t panel_end, float x_norm,
-                      float *outputs)
+void coarse_to_bounds(const struct coarse *c, uint32_t panel, float x_norm, float *outputs, float *lower)
 {
-    for (uint32_t row = panel_begin * PANEL_ROWS; row < panel_end * PANEL_ROWS; row++)
-        outputs[row] += c->errors[row] * x_norm + TINY;
+    const float *errors = c->errors + (size_t)panel * PANEL_ROWS;
+    for (int r = 0; r < PANEL_ROWS; r++) {
+        float error = errors[r] * x_norm + TINY;
+        outputs[r] += error;
+        lower[r] = outputs[r] - 2 * error; // NaN where the error is -inf
+    }
 }
 
 void coarse_norms(struct coarse_norms *norms, const struct acts *x)

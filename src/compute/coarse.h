@@ -39,9 +39,9 @@ void coarse_place(struct coarse *c, const struct matrix *exact, void *memory);
 // As matrix_pack, from the rows of the exact matrix as they are in the file.
 void coarse_pack(struct coarse *c, enum dtype type, const void *rows, uint32_t panel_begin,
                  uint32_t panel_end);
-// Makes outputs of the copy, rows of panels [panel_begin, panel_end) of one column, upper bounds of the exact
-// ones, by errors[r].
-void coarse_to_bounds(const struct coarse *c, uint32_t panel_begin, uint32_t panel_end, float x_norm,
-                      float *outputs);
+// Makes outputs of the copy, PANEL_ROWS of one panel and column, upper bounds of the exact ones, by
+// errors[r]; about as far below the outputs lies `lower`, for comparing rows. A row whose error was set to
+// -inf gets -inf and NaN.
+void coarse_to_bounds(const struct coarse *c, uint32_t panel, float x_norm, float *outputs, float *lower);
 // A bound made so, brought closer by the errors of the blocks.
 float coarse_closer_bound(const struct coarse *c, uint32_t row, const struct coarse_norms *x, float bound);

@@ -500,8 +500,8 @@ static struct sample_input input_of(const struct engine *e, const struct seq *s,
 static void want_tops(struct engine *e, const struct seq *s)
 {
     struct sample_input in = input_of(e, s, NULL);
-    struct decoder_top top = {.apart = e->apart + (size_t)s->logit_row * ENGINE_APART_OF_ROW};
     uint32_t *ids = e->apart + (size_t)s->logit_row * ENGINE_APART_OF_ROW;
+    struct decoder_top top = {.apart = ids};
     top.k = sampler_wants(&in, ids, &top.n_apart);
     for (uint32_t i = 0; i < s->draft.n; i++)
         ids[top.n_apart++] = s->draft.ids[i];

@@ -690,11 +690,8 @@ static void head_top(struct decoder *d, const struct inputs *in, struct worker *
 {
     uint32_t n = d->batch->n_logits;
     struct share_panels s = share_begin(head_matrix(d), me);
-    for (struct range panels; share_next(&s, &panels);) {
+    for (struct range panels; share_next(&s, &panels);)
         product(d, head_matrix(d), &in->q8, panels, (struct target){d->logits, d->vocab_stride});
-        for (uint32_t i = 0; i < n; i++)
-            top_bound(&d->top, head_column(d, in, i), panels, decoder_logits(d, i));
-    }
     next_region(d, me);
     for (uint32_t i = 0; i < n; i++)
         top_rank(&d->top, &d->batch->tops[i], i, head_column(d, in, i), decoder_logits(d, i), me);

@@ -133,13 +133,6 @@ void top_end(struct top *t, const struct decoder_batch *batch)
     t->n_skipped = 0;
 }
 
-void top_bound(const struct top *t, const struct acts *x, struct range panels, float *logits)
-{
-    struct coarse_norms norms;
-    coarse_norms(&norms, x);
-    coarse_to_bounds(t->coarse, panels.begin, panels.end, norms.whole, logits);
-}
-
 // ---- Rows ----
 
 static bool is_mine(uint32_t panel, const struct worker *me)
@@ -159,22 +152,22 @@ static uint32_t compute_panel(const struct top *t, uint32_t i, uint32_t panel, c
 }
 
 // By the lower bounds, so that rows that little is known of do not push others out.
-static void find_best(const struct top *t, struct heap *h, uint32_t i, float x_norm, const float *logits,
+static void find_best(const struct top *t, struct heap *h, uint32_t i, const struct acts *x, float *logits,
                       const struct worker *me)
 {
     const uint8_t *is_exact = t->is_exact + (size_t)i * t->n_panels;
-    const float *errors = t->coarse->errors;
+    struct coarse_norms norms;
+    coarse_norms(&norms, x);
     for (uint32_t p = (uint32_t)me->thread_i; p < t->n_panels; p += (uint32_t)me->n_threads) {
-        uint32_t row = p * PANEL_ROWS;
         float floor = heap_floor(h), lower[PANEL_ROWS];
+        uint32_t row = p * PANEL_ROWS;
         int n_above = 0;
-        for (uint32_t r = 0; r < PANEL_ROWS; r++) {
-            lower[r] = logits[row + r] - errors[row + r] * (2 * x_norm);
-            n_above += lower[r] > floor;
-        }
-        if (n_above == 0 || is_exact[p])
+        if (is_exact[p])
             continue;
-        for (uint32_t r = 0; r < PANEL_ROWS && row + r < t->exact->n_rows; r++)
+        coarse_to_bounds(t->coarse, p, norms.whole, logits + row, lower);
+        for (uint32_t r = 0; r < PANEL_ROWS; r++)
+            n_above += lower[r] > floor;
+        for (uint32_t r = 0; r < PANEL_ROWS && n_above > 0 && row + r < t->exact->n_rows; r++)
             heap_add(h, lower[r], row + r);
     }
 }
@@ -191,12 +184,10 @@ void top_rank(struct top *t, const struct decoder_top *want, uint32_t i, const s
     struct heap h = {.max = n_best_of(want->k, me->n_threads)};
     float *best = best_of(t, i, me->thread_i);
     uint32_t n_exact = 0;
-    struct coarse_norms norms;
-    coarse_norms(&norms, x);
     for (uint32_t j = 0; j < want->n_apart; j++)
         if (want->apart[j] < t->exact->n_rows && is_mine(want->apart[j] / PANEL_ROWS, me))
             n_exact += compute_panel(t, i, want->apart[j] / PANEL_ROWS, x, logits);
-    find_best(t, &h, i, norms.whole, logits, me);
+    find_best(t, &h, i, x, logits, me);
     for (uint32_t j = 0; j < h.n; j++)
         n_exact += compute_panel(t, i, h.row[j] / PANEL_ROWS, x, logits);
     for (uint32_t j = 0; j < h.max; j++)

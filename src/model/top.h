@@ -34,10 +34,9 @@ bool top_begin(struct top *t, const struct decoder_batch *batch);
 // Learns from the pass how much had to be computed. After it, same thread.
 void top_end(struct top *t, const struct decoder_batch *batch);
 
-// The regions of a pass, with a barrier between. Column i's input is `x`; logits of it [row].
-// Behind the coarse product of these panels: upper bounds.
-void top_bound(const struct top *t, const struct acts *x, struct range panels, float *logits);
-// Of this thread's panels: the rows that are wanted in any case and those that look best, exactly.
+// The two regions behind the coarse product, with a barrier before each. Column i's input is `x`; logits of
+// it [row]. Of this thread's panels: the rows that are wanted in any case and those that look best, exactly;
+// the others become upper bounds.
 void top_rank(struct top *t, const struct decoder_top *want, uint32_t i, const struct acts *x, float *logits,
               const struct worker *me);
 // All rows that can be among the k largest; the others become -inf.

@@ -85,7 +85,7 @@ static void pair_free(struct pair *p)
 
 // Both products of a column with `x`, and what the copy says.
 struct products {
-    float exact[64], bounds[64], closer[64], coarse[64];
+    float exact[64], bounds[64], closer[64], coarse[64], lower[64];
 };
 
 static void multiply(const struct kernels *kn, const struct pair *p, const float *x, struct products *out)
@@ -98,7 +98,9 @@ static void multiply(const struct kernels *kn, const struct pair *p, const float
     matmul(kn, &p->coarse.matrix, &a, 0, n, out->coarse, 64);
     coarse_norms(&norms, &a);
     memcpy(out->bounds, out->coarse, sizeof out->bounds);
-    coarse_to_bounds(&p->coarse, 0, n, norms.whole, out->bounds);
+    for (uint32_t i = 0; i < n; i++)
+        coarse_to_bounds(&p->coarse, i, norms.whole, out->bounds + i * PANEL_ROWS,
+                         out->lower + i * PANEL_ROWS);
     for (uint32_t r = 0; r < ROWS; r++)
         out->closer[r] = coarse_closer_bound(&p->coarse, r, &norms, out->bounds[r]);
     free(a.data);
@@ -124,6 +126,7 @@ static void check_bounds(const struct pair *p, const float *x)
             assert_true(y.exact[r] <= y.closer[r]);
             assert_true(y.closer[r] <= y.bounds[r]);
             assert_true(y.coarse[r] <= y.bounds[r]);
+            assert_true(y.lower[r] <= y.coarse[r]);
         }
     }
 }

@@ -93,15 +93,12 @@ static void head_free(struct head *h)
 static bool pass(struct head *h, const struct decoder_top *tops, uint32_t n_logits)
 {
     struct decoder_batch batch = {.n_logits = n_logits, .tops = tops};
-    struct range all = {0, matrix_panels(&h->exact)};
     int n = h->top.n_threads;
     if (!top_begin(&h->top, &batch))
         return false;
-    for (uint32_t i = 0; i < n_logits; i++) {
-        matmul(h->top.kernels, &h->coarse.matrix, &h->top.columns[i], all.begin, all.end, h->found[i],
-               STRIDE);
-        top_bound(&h->top, &h->top.columns[i], all, h->found[i]);
-    }
+    for (uint32_t i = 0; i < n_logits; i++)
+        matmul(h->top.kernels, &h->coarse.matrix, &h->top.columns[i], 0, matrix_panels(&h->exact),
+               h->found[i], STRIDE);
     for (struct worker me = {0, n, 0, NULL}; me.thread_i < n; me.thread_i++)
         for (uint32_t i = 0; i < n_logits; i++)
             top_rank(&h->top, &tops[i], i, &h->top.columns[i], h->found[i], &me);
